@@ -1,0 +1,49 @@
+from typing import NamedTuple
+
+from components import component
+
+
+@component
+def configure(
+    preset: str = "demo",
+    config: str = "",
+    overrides: str = "",
+    seed: int = -1,
+    store: str = "",
+    channel: str = "",
+) -> NamedTuple(  # type: ignore[valid-type]  # KFP reads the outputs off this call
+    "Sections",
+    [
+        ("split", str),
+        ("pretrain", str),
+        ("train", str),
+        ("predict", str),
+        ("calibrate", str),
+        ("evaluate", str),
+        ("gate", str),
+        ("report", str),
+        ("export", str),
+        ("promote", str),
+    ],
+):
+    """Compose and check the configuration of the whole run before anything is computed.
+
+    Args:
+        preset: Where to begin: demo or full.
+        config: YAML text whose fields replace the preset's; empty replaces none.
+        overrides: Single fields on top of everything, one `a.b=c` a line.
+        seed: Of everything random in the run; -1 leaves what preset and config say.
+        store: Object store of bundles and channels, a folder or s3://bucket; empty leaves what preset and config say.
+        channel: Channel that a promotion moves; empty leaves what preset and config say.
+
+    Returns:
+        The JSON of every step's configuration, by step.
+    """
+    from collections import namedtuple
+
+    from stage1.steps.configure import configure as step
+
+    named = {"seed": seed if seed >= 0 else "", "store": store, "channel": channel}
+    lines = [f"{field}={value}" for field, value in named.items() if value != ""]
+    sections = step(preset, config, "\n".join([*lines, overrides]))
+    return namedtuple("Sections", sections)(**sections)

@@ -1,0 +1,15 @@
+"""How the held-out test split is judged."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class EvaluateConfig(BaseModel):
+    """Intervals and tables of the evaluation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seed: int = Field(0, ge=0, description="Seed of the bootstrap.")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="Of every interval (two-sided) and bound (one-sided).")
+    num_resamples: int = Field(1000, ge=100, le=100_000, description="Bootstrap resamples; whole groups are drawn.")
+    num_worst: int = Field(12, ge=0, le=200, description="How many misses and how many false alarms are listed.")
+    min_slice: int = Field(30, ge=1, description="Smaller slices are not listed: their numbers mean nothing.")

@@ -1,0 +1,52 @@
+"""What a running step tells whoever watches it: one JSON object a line, appended to $STAGE1_EVENTS.
+
+A step runs in a process whose output may be swallowed (kfp.local pipes it), so progress travels in a file. Without
+$STAGE1_EVENTS nothing is written and a step is silent. A line never exceeds 4 KiB, which keeps appends of concurrent
+writers whole.
+
+    {"time": 1763900000.1, "step": "train", "kind": "progress", "done": 3, "total": 16, "unit": "epoch", "loss": 0.21}
+
+Kinds: `start`, `progress` (done, total, unit and any numbers), `note` (message), `done` (seconds, cached), `failed`
+(message, error, exit_code).
+"""
+
+import json
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+VARIABLE = "STAGE1_EVENTS"
+_LINE_LIMIT = 4096
+_step = ""
+
+
+def set_step(name: str) -> None:
+    """Name the step that this process is in; later events carry it."""
+    global _step
+    _step = name
+
+
+def emit(kind: str, **fields: Any) -> None:
+    """Append one event; a watcher that went away or a full disk never stops a step."""
+    path = os.environ.get(VARIABLE)
+    if not path:
+        return
+    event = {"time": round(time.time(), 3), "step": _step, "kind": kind, **fields}
+    line = json.dumps(event, default=float)
+    if len(line.encode()) >= _LINE_LIMIT:
+        event = {**event, "message": str(fields.get("message", ""))[:1000]}
+        line = json.dumps({key: event[key] for key in ("time", "step", "kind", "message")})
+    with suppress(OSError), Path(path).open("a", encoding="utf-8") as stream:
+        stream.write(line + "\n")
+
+
+def progress(done: int, total: int, unit: str, **numbers: float) -> None:
+    """Say how far the step is: `done` of `total` units, with any numbers worth showing."""
+    emit("progress", done=done, total=total, unit=unit, **numbers)
+
+
+def note(message: str) -> None:
+    """Say one thing a person should read."""
+    emit("note", message=message)

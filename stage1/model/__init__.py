@@ -1,0 +1,9 @@
+"""Networks: backbones, the three heads, masked image modelling, and how they are stored.
+
+Only the configuration is exported here, because it must be readable where torch is not installed; import the rest from
+the modules: `backbone`, `classifier`, `masked`, `files`.
+"""
+
+from stage1.model.config import BackboneConfig, PredictConfig
+
+__all__ = ["BackboneConfig", "PredictConfig"]

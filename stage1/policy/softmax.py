@@ -1,0 +1,43 @@
+"""The threshold sweep: exit positive at a high margin, negative at a low one, defer between."""
+
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+from pydantic import Field
+
+from stage1.calibration.activations import sigmoid
+from stage1.policy.base import ExitPolicy, answer, single_sets
+from stage1.policy.config import Aim, Constraint, PolicyName
+from stage1.policy.predictions import Decisions, Floats, Predictions, margin
+
+
+class SoftmaxPolicy(ExitPolicy):
+    """Two thresholds on d = z1 - z0."""
+
+    name: ClassVar[PolicyName] = "softmax"
+    file: ClassVar[str] = "softmax/thresholds.json"
+
+    schema_id: Literal["stage1/thresholds/v1"] = Field("stage1/thresholds/v1", alias="schema")
+    negative_below: float | None = Field(description="Exit as class 0 iff d < this; null: never.")
+    positive_from: float | None = Field(description="Exit as class 1 iff d >= this; null: never.")
+
+    @classmethod
+    def fit(cls, predictions: Predictions, constraint: Constraint, *, aim: Aim | None = None) -> "SoftmaxPolicy":
+        """Fit on val_calib by the exact sweep; see stage1.policy.fitting.softmax."""
+        from stage1.policy.fitting.softmax import fit_softmax
+
+        return fit_softmax(predictions, constraint, aim or Aim())
+
+    def decide(self, logits: ArrayLike, gate: ArrayLike | None = None) -> Decisions:  # noqa: ARG002
+        """Exit where d is beyond a threshold; the gate is not read."""
+        d = margin(logits)
+        negative = d < (-np.inf if self.negative_below is None else self.negative_below)
+        positive = d >= (np.inf if self.positive_from is None else self.positive_from)
+        answered = negative | positive
+        label = np.where(answered, positive, d >= 0)
+        return answer(self.feasible, answered, label, sigmoid(d), single_sets(answered, label))
+
+    def confidence(self, logits: ArrayLike, gate: ArrayLike | None = None) -> Floats:  # noqa: ARG002
+        """Return |d|: it ranks exactly as the highest softmax probability does, without saturating."""
+        return np.abs(margin(logits))

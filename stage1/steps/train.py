@@ -1,0 +1,59 @@
+"""Train the three heads on labels; the epoch whose confidence ranks mistakes best on val_select is kept."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from stage1.data import ImageBatches, Manifest, Preprocessing
+from stage1.steps.place import resume_folder
+from stage1.steps.step import StepResult, step
+from stage1.training import TrainConfig
+
+
+@dataclass(frozen=True)
+class Trained(StepResult):
+    """The kept epoch and what it reached on val_select."""
+
+    best_epoch: int
+    epochs: int
+    val_augrc: float
+    val_accuracy: float
+    val_auroc: float | None
+
+
+@step()
+def train(manifest: Path, backbone: Path, out: Path, *, config: TrainConfig = TrainConfig()) -> Trained:
+    """Train classifier, gate and auxiliary head on the train rows; choose the epoch on val_select.
+
+    Args:
+        manifest: Output folder of the split step; train and val_select rows are seen.
+        backbone: Output folder of the pretrain step.
+        out: Receives model.safetensors, model.json and history.json.
+        config: Phases, losses, optimiser, augmentation.
+
+    Raises:
+        BadData: A class is missing from the training split, or val_select is empty.
+    """
+    from stage1.model.files import Description, load_backbone, save_model
+    from stage1.training.checkpoint import Checkpoints
+    from stage1.training.supervised import LabelledImages, train_classifier
+
+    table = Manifest.read(manifest / "manifest.parquet")
+    network, description = load_backbone(backbone)
+    preprocessing = Preprocessing.from_json(description.facts["preprocessing"])
+
+    def labelled(split: str) -> LabelledImages:
+        rows = table.rows(split, allowed=("train", "val_select"))
+        return LabelledImages(ImageBatches(rows, preprocessing, config.memory_limit_mb), rows.labels)
+
+    result = train_classifier(
+        network, labelled("train"), labelled("val_select"), config, Checkpoints(resume_folder(out))
+    )
+    facts = {"preprocessing": preprocessing.to_json(), "class_names": list(table.class_names)}
+    save_model(out, result.model, Description(description.backbone, preprocessing.image_size, facts))
+    history = {"schema": "stage1/history/v1", "rows": result.history, "best_epoch": result.best_epoch}
+    (out / "history.json").write_text(
+        json.dumps(history, indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8"
+    )
+    best = result.history[result.best_epoch - 1]
+    return Trained(result.best_epoch, config.epochs, best["val_augrc"], best["val_accuracy"], best["val_auroc"])

@@ -1,0 +1,121 @@
+"""How to train; read without torch."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from stage1.data.preprocess import Preprocessing
+from stage1.model.config import BackboneConfig
+
+
+class AugmentConfig(BaseModel):
+    """Random changes of each training image, drawn for every image on its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    flip: float = Field(0.5, ge=0, le=1, description="Probability of a mirror image.")
+    min_scale: float = Field(
+        0.9, gt=0, le=1, description="Smallest side of the random crop, as a share of the image's."
+    )
+    colour: float = Field(
+        0.15, ge=0, lt=1, description="Largest relative change of brightness, contrast and saturation."
+    )
+
+
+class OptimiserConfig(BaseModel):
+    """AdamW under a cosine with linear warm-up."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    learning_rate: float = Field(3e-3, gt=0, description="Peak learning rate.")
+    backbone_scale: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="The backbone's share of the learning rate; below 1 for a pre-trained one, 0 freezes.",
+    )
+    weight_decay: float = Field(0.05, ge=0, description="Decoupled weight decay, on weight matrices only.")
+    warmup: float = Field(0.1, ge=0, lt=1, description="Share of the steps that warm up.")
+    clip_norm: float = Field(1.0, gt=0, description="Gradients are scaled down to this global norm.")
+
+
+class LoopConfig(BaseModel):
+    """What every training loop has."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seed: int = Field(0, ge=0, lt=2**63, description="Seed of initial weights, order, augmentation and masks.")
+    batch_size: int = Field(64, ge=2, description="Images a step.")
+    augment: AugmentConfig = AugmentConfig()
+    optimiser: OptimiserConfig = OptimiserConfig()
+    memory_limit_mb: int = Field(
+        2048,
+        ge=0,
+        description="Decoded images are kept in memory up to this; above it they are decoded as they are used.",
+    )
+    threads: int = Field(0, ge=0, description="CPU threads; 0 takes every core.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU where there is one.")
+
+
+class PretrainConfig(LoopConfig):
+    """Which backbone, how it sees images, and how long it learns without labels (masked image modelling)."""
+
+    backbone: BackboneConfig = BackboneConfig()
+    preprocessing: Preprocessing = Preprocessing()
+    epochs: int = Field(2, ge=0, description="Epochs of masked image modelling; 0 skips it.")
+    mask_ratio: float = Field(0.6, gt=0, lt=1, description="Share of hidden patches.")
+    mask_patch: int = Field(8, ge=2, description="Side of a hidden patch, in pixels; smaller than the image.")
+
+    @model_validator(mode="after")
+    def _some_patches_are_seen(self) -> "PretrainConfig":
+        if self.mask_patch >= self.preprocessing.image_size:
+            raise ValueError(
+                f"mask_patch must be smaller than preprocessing.image_size {self.preprocessing.image_size}, "
+                f"got {self.mask_patch}"
+            )
+        return self
+
+
+class PhaseConfig(BaseModel):
+    """One part of training: a loss and how long."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    loss: Literal["ce", "selective"] = Field(
+        "ce", description="ce: cross-entropy of all heads; selective: SelectiveNet."
+    )
+    epochs: int = Field(ge=1, description="Passes over the training split.")
+
+
+class TrainConfig(LoopConfig):
+    """Supervised training of the three heads; the best epoch is chosen by AUGRC on val_select."""
+
+    phases: tuple[PhaseConfig, ...] = Field(
+        (PhaseConfig(loss="ce", epochs=10), PhaseConfig(loss="selective", epochs=4)),
+        min_length=1,
+        description="Losses in order, each with its number of epochs.",
+    )
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Cross-entropy label smoothing.")
+    positive_weight: float = Field(1.0, gt=0, description="Weight of a positive in the cross-entropy.")
+    target_coverage: float = Field(0.9, gt=0, le=1, description="Coverage that the gate is trained for (selective).")
+    coverage_penalty: float = Field(32.0, gt=0, description="Lambda of SelectiveNet's coverage term.")
+    selective_share: float = Field(
+        0.5, gt=0, le=1, description="Share of the selective loss; the rest is the aux head's."
+    )
+    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout on pooled features.")
+    ema_decay: float = Field(
+        0.99, ge=0, lt=1, description="Decay a step of the averaged weights, which are evaluated and kept."
+    )
+
+    @model_validator(mode="after")
+    def _aux_needs_a_share(self) -> "TrainConfig":
+        if self.selective_share == 1 and all(phase.loss == "selective" for phase in self.phases):
+            raise ValueError(
+                "selective_share 1 with only selective phases leaves the aux head untrained; use less than 1"
+            )
+        return self
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of all phases together."""
+        return sum(phase.epochs for phase in self.phases)

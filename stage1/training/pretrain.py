@@ -1,0 +1,76 @@
+"""Adapt a backbone without labels by masked image modelling, and show what it learnt to fill in.
+
+Shapes: N images, H W pixels.
+"""
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stage1.data.loading import ImageBatches
+from stage1.model.backbone import MEAN, STD, Backbone, build_backbone
+from stage1.model.classifier import Normalise
+from stage1.model.masked import MaskedModel
+from stage1.training.augmentation import augment
+from stage1.training.batches import Batch, Sampler, derived_seed
+from stage1.training.checkpoint import Checkpoints
+from stage1.training.config import PretrainConfig
+from stage1.training.device import prepare_device
+from stage1.training.loop import Loop
+
+_NUM_SHOWN = 6
+
+
+@dataclass(frozen=True)
+class PretrainedBackbone:
+    """The adapted backbone on the CPU, its loss curve, and a sheet of (seen, filled in, original) uint8 [H, W, 3]."""
+
+    backbone: Backbone
+    history: list[dict[str, Any]]
+    reconstructions: NDArray[np.uint8]
+
+
+def pretrain_backbone(images: ImageBatches, config: PretrainConfig, checkpoints: Checkpoints) -> PretrainedBackbone:
+    """Build the configured backbone and train it for `config.epochs` (0: it stays as it was built).
+
+    Raises:
+        BadConfig, BadInput: The backbone cannot be built; see `build_backbone`.
+        BadData: There are no images.
+        Interrupted: SIGINT or SIGTERM came; the same call goes on.
+    """
+    sampler = Sampler(images, config.batch_size, config.seed)
+    device = prepare_device(config)
+    backbone = build_backbone(config.backbone, config.preprocessing.image_size)
+    masked = MaskedModel(backbone, config.mask_patch, config.mask_ratio).to(device)
+    normalise = Normalise().to(device)
+    history: list[dict[str, Any]] = []
+    if config.epochs:
+        loop = Loop(masked, sampler, config, epochs=config.epochs, checkpoints=checkpoints)
+
+        def loss_function(batch: Batch, _epoch: int, generator: torch.Generator) -> Tensor:
+            images_BHW3 = augment(batch.images_BHW3.to(device), generator, config.augment)
+            loss: Tensor = masked(normalise(images_BHW3), generator).loss
+            return loss
+
+        history = loop.run(loss_function, lambda _epoch, _loss: {}).rows
+    sheet = _reconstructions(masked, normalise, images, config.seed, device)
+    return PretrainedBackbone(cast(Backbone, masked.backbone.cpu()), history, sheet)
+
+
+@torch.inference_mode()
+def _reconstructions(
+    masked: MaskedModel, normalise: Normalise, images: ImageBatches, seed: int, device: torch.device
+) -> NDArray[np.uint8]:
+    rows = np.linspace(0, len(images) - 1, min(_NUM_SHOWN, len(images))).astype(np.int64)
+    x_N3HW = normalise(torch.from_numpy(images.take(rows)).to(device))
+    result = masked.eval()(x_N3HW, torch.Generator().manual_seed(derived_seed(seed, 2)))
+    seen = torch.where(result.hidden_N1HW, torch.zeros_like(x_N3HW), x_N3HW)
+    filled = torch.where(result.hidden_N1HW, result.pixels_NCHW, x_N3HW)
+    strips = [torch.cat(list(row), dim=2) for row in (seen, filled, x_N3HW)]
+    sheet_3HW = torch.cat(strips, dim=1).cpu()
+    colours = sheet_3HW * torch.tensor(STD).view(3, 1, 1) + torch.tensor(MEAN).view(3, 1, 1)
+    return (colours.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()

@@ -1,0 +1,108 @@
+"""The gate policy: fixed-sequence testing over acceptance, Platt that changes no decision, collapse said."""
+
+import numpy as np
+import pytest
+
+from stage1.errors import BadData
+from stage1.metrics import augrc
+from stage1.policy import Aim, Constraint, GatePolicy, Predictions
+from tests.policy.scenes import outcome, scenes
+
+LIMIT = Constraint(max_fnr=0.05)
+NO_AIM = Aim(pass_probability=1e-9)
+
+
+def test_accepted_images_are_answered_by_the_margin():
+    rows = scenes(3000, 0)
+    policy = GatePolicy.fit(rows, LIMIT)
+    decisions = policy.decide(rows.logits, rows.gate)
+    accepted = rows.gate > (-np.inf if policy.accept_above is None else policy.accept_above)
+    assert policy.feasible
+    assert np.array_equal(decisions.answered, accepted)
+    assert np.array_equal(decisions.label == 1, rows.margin >= policy.positive_from)
+
+
+def test_platt_scaling_changes_no_ranking():
+    rows = scenes(3000, 0)
+    policy = GatePolicy.fit(rows, LIMIT)
+    assert policy.platt.slope > 0
+    raw, calibrated = policy.confidence(rows.logits, rows.gate), policy.acceptance(rows.gate)
+    assert np.array_equal(raw, rows.gate)
+    assert augrc(calibrated, rows.errors) == augrc(raw, rows.errors)
+
+
+def test_the_calibrated_gate_is_the_chance_to_be_right():
+    rows = scenes(20_000, 1)
+    acceptance = GatePolicy.fit(rows, LIMIT).acceptance(rows.gate)
+    assert acceptance.mean() == pytest.approx(1 - rows.errors.mean(), abs=1e-6)
+
+
+def test_a_reversed_gate_is_a_finding():
+    rows = scenes(3000, 0)
+    policy = GatePolicy.fit(Predictions(rows.logits, rows.labels, -rows.gate), LIMIT)
+    assert policy.platt.slope < 0
+    assert any("slope is not positive" in finding for finding in policy.platt.findings)
+
+
+def test_a_collapsed_gate_is_said_and_accepts_all_or_nothing():
+    rows = scenes(3000, 0)
+    constant = Predictions(rows.logits, rows.labels, np.ones(3000))
+    policy = GatePolicy.fit(constant, Constraint(max_fnr=0.2, max_fpr=0.2))
+    assert "The gate collapsed" in policy.findings[0]
+    assert policy.feasible
+    assert policy.accept_above is None
+    strict = GatePolicy.fit(constant, Constraint(max_fnr=0.001))
+    assert not strict.feasible
+
+
+def test_acceptance_thresholds_come_from_the_negatives_alone():
+    from stage1.policy.fitting.evidence import judges
+    from stage1.policy.fitting.gate import _rules
+
+    rows = scenes(2000, 0)
+    moved = Predictions(
+        rows.logits + np.outer(rows.positive, [0, 3]), rows.labels, np.asarray(rows.gate) + 5 * rows.positive
+    )
+    sides = judges(rows, LIMIT, Aim())
+    assert _rules(rows, rows.gate, sides) == _rules(moved, moved.gate, sides)
+
+
+def test_why_it_is_refused():
+    few_negatives = scenes(200, 0)
+    assert "accepted negatives in val_calib; it has" in GatePolicy.fit(few_negatives, LIMIT).reason
+    misses = GatePolicy.fit(scenes(2000, 0, kind="useless"), LIMIT)
+    assert not misses.feasible
+    assert "these could certify FNR <=" in misses.reason
+    empty = GatePolicy.fit(Predictions(np.zeros((0, 2)), [], []), LIMIT)
+    assert not empty.feasible
+
+
+def test_without_a_gate_nothing_can_be_fitted_or_decided():
+    rows = scenes(500, 0)
+    with pytest.raises(BadData, match="reads the gate"):
+        GatePolicy.fit(Predictions(rows.logits, rows.labels), LIMIT)
+    with pytest.raises(BadData, match="reads the gate"):
+        GatePolicy.fit(rows, LIMIT).decide(rows.logits)
+
+
+@pytest.mark.parametrize("kind", ["informative", "tied"])
+def test_the_certificate_alone_breaks_its_promise_at_most_as_often_as_delta(kind):
+    world = scenes(200_000, 999, kind=kind)
+    runs, broken, alarmed = 60, 0, 0
+    for seed in range(runs):
+        policy = GatePolicy.fit(scenes(2000, seed, kind=kind), LIMIT, aim=NO_AIM)
+        if policy.feasible:
+            misses, positives, alarms, negatives, _ = outcome(policy, world)
+            broken += misses / positives > LIMIT.max_fnr
+            alarmed += alarms / negatives > LIMIT.max_fpr
+    error = np.sqrt(0.05 * 0.95 / runs)
+    assert broken / runs <= 0.05 + 3 * error
+    assert alarmed / runs <= 0.05 + 3 * error
+
+
+def test_an_aimed_policy_expects_to_pass():
+    policy = GatePolicy.fit(scenes(4000, 0), LIMIT)
+    assert policy.feasible
+    assert policy.evidence.pass_probability >= 0.9
+    assert policy.evidence.fnr_upper <= LIMIT.max_fnr
+    assert policy.evidence.fpr_upper <= LIMIT.max_fpr

@@ -1,0 +1,73 @@
+"""The planning table: METHODS' power, the size it asks for, and the aim."""
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from stage1.conformal import certifiable_misses
+from stage1.errors import BadConfig
+from stage1.policy import aimed_misses, certify_probability, plan, positives_for_power
+
+
+def test_the_published_power():
+    chances = [certify_probability(n, 0.01) for n in (500, 1000, 2000)]
+    assert chances == pytest.approx([0.44, 0.79, 0.98], abs=0.005)
+    assert certify_probability(148, 0.0) == 0
+    assert certify_probability(149, 0.0) == 1
+    assert certify_probability(0, 0.01) == 0
+
+
+def test_the_published_aim():
+    assert [aimed_misses(n, n) for n in (300, 500, 1000, 2000, 5000)] == [-1, 0, 6, 20, 67]
+    assert aimed_misses(0, 500) == -1
+    assert aimed_misses(500, 100) == -1
+
+
+def test_more_test_data_buys_misses():
+    allowed = [aimed_misses(1000, n) for n in (500, 1000, 2000, 4000)]
+    assert allowed == sorted(allowed)
+    assert allowed[0] < allowed[-1]
+
+
+def test_the_size_asked_for_is_enough_and_so_is_every_larger_one():
+    needed = positives_for_power(0.01, 0.8)
+    sizes = np.arange(needed, needed + 2000)
+    chance = [binom.cdf(certifiable_misses(int(n)), n, 0.01) for n in sizes]
+    assert min(chance) >= 0.8
+    assert certify_probability(needed - 1, 0.01) < 0.8
+
+
+def test_what_lies_beyond_the_limit_needs_more_than_there_is():
+    assert positives_for_power(0.02, 0.8) == 0
+    assert positives_for_power(0.0199, 0.8, most=10_000) == 0
+    assert positives_for_power(0.0, 0.99) == 149
+
+
+def test_rows_are_arithmetic():
+    table = plan(positive_share=0.4, coverage=0.75, expected_fnr=0.01, images=(20_000, 5_000), power=0.8)
+    small, large = table.rows
+    assert (small.images, large.images) == (5_000, 20_000)
+    assert (large.test_images, large.test_positives, large.answered_positives) == (2_000, 800, 600)
+    assert large.allowed_misses == certifiable_misses(600)
+    assert large.certify_probability == certify_probability(600, 0.01)
+    assert large.aimed_misses == aimed_misses(600, 600)
+    assert table.images_needed == int(np.ceil(positives_for_power(0.01, 0.8) / (0.1 * 0.4 * 0.75) - 1e-9))
+
+
+def test_fractions_move_the_numbers():
+    more = plan(fractions={"train": 0.6, "val_select": 0.1, "val_calib": 0.1, "val_test": 0.2})
+    assert more.images_needed < plan().images_needed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"positive_share": 0}, r"positive_share must lie in \(0, 1\], got 0"),
+        ({"power": 1.2}, "power"),
+        ({"fractions": {"val_test": 0.1}}, "val_calib and val_test above 0"),
+        ({"expected_fnr": -0.1}, r"expected_fnr must lie in \[0, 1\], got -0.1"),
+    ],
+)
+def test_impossible_plans_are_refused(arguments, message):
+    with pytest.raises(BadConfig, match=message):
+        plan(**arguments)
