@@ -8,15 +8,18 @@ BIN := .venv/bin
 DEMO := demo
 SEED ?= 0
 
-.PHONY: demo test check lint setup browser lock clean
+TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/stage1-tools/bin
+MINIO := v0.0.0-20260212201848-7aac2a2c5b7c
+
+.PHONY: demo test check lint setup browser minio lock clean
 
 demo: .venv/.ready
 	$(BIN)/stage1 data synth $(DEMO)/scenes-$(SEED) --seed $(SEED)
 	$(BIN)/python -m pipelines run --data $(DEMO)/scenes-$(SEED)/labels.csv --preset demo --seed $(SEED) \
 	  --out $(DEMO)/run-$(SEED) --store $(DEMO)/store --channel demo-$(SEED) --set split.salt=demo-$(SEED) --set tracking.uri=sqlite:///$(DEMO)/mlflow.db
 
-test: .venv/.ready browser
-	$(BIN)/pytest -n 2 --dist loadgroup
+test: .venv/.ready browser minio
+	PATH="$$PATH:$(TOOLS)" $(BIN)/pytest -n 2 --dist loadgroup
 
 check: lint test
 
@@ -42,6 +45,13 @@ browser:
 	@command -v chromium >/dev/null || { \
 	  test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get -qq update && apt-get -qq install -y chromium >/dev/null; \
 	} || { echo "The report's tests need chromium on the PATH; install your system's package."; exit 1; }
+
+# Object storage is tested against a real server.
+minio:
+	@command -v minio >/dev/null || test -x $(TOOLS)/minio || { \
+	  command -v go >/dev/null && echo "building a MinIO server once (about two minutes)" && \
+	  GOBIN=$(TOOLS) GOFLAGS=-buildvcs=false go install github.com/minio/minio@$(MINIO) 2>/dev/null; \
+	} || { echo "The storage tests need a minio server on the PATH, or Go to build one."; exit 1; }
 
 # Pins for every platform; carries no registry address.
 lock:

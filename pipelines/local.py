@@ -71,7 +71,18 @@ def _run(pipeline: Path, arguments: dict[str, str | int], root: Path) -> None:
 
     warnings.filterwarnings("ignore", message="You may be attemping to run", category=RuntimeWarning)
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(root), enable_caching=False)
-    components.load_component_from_file(str(pipeline))(**arguments)
+    components.load_component_from_text(_tried_once(pipeline.read_text(encoding="utf-8")))(**arguments)
+
+
+def _tried_once(compiled: str) -> str:
+    """Drop the retries: they are for lost nodes, and here a person is told and starts the same command again."""
+    import yaml
+
+    documents = list(yaml.safe_load_all(compiled))
+    for part in (documents[0].get("root", {}), *documents[0].get("components", {}).values()):
+        for task in part.get("dag", {}).get("tasks", {}).values():
+            task.pop("retryPolicy", None)
+    return yaml.safe_dump_all(documents, sort_keys=False)
 
 
 def _end_with_parent() -> None:

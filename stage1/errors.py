@@ -12,7 +12,9 @@ Stage1Error                 exit 1   a fault: the message says what to do
 ├── PromotionRefused        exit 3   the gate said no
 ├── StorageError            exit 1
 │   ├── NotFound                     no object under that key
+│   ├── TooLarge                     an object has more bytes than the caller wants
 │   └── Conflict                     somebody else wrote first; nothing was changed
+├── Unreachable             exit 1   MLflow could not be reached; what it missed is kept (stage1.tracking)
 └── Interrupted             exit 130 or 143: Ctrl-C or SIGTERM; what is done is kept
 """
 
@@ -75,6 +77,10 @@ class StorageError(Stage1Error):
 
 class NotFound(StorageError):
     """There is no object under that key."""
+
+
+class TooLarge(StorageError):
+    """The object has more bytes than the caller wants; it was not read."""
 
 
 class Conflict(StorageError):

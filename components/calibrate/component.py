@@ -10,11 +10,11 @@ def calibrate(
     metrics: dsl.Output[dsl.Metrics],
     config: str = "",
 ) -> None:
-    """Fit the three exit policies (softmax thresholds, calibrated gate, SCRC) on val_calib.
+    """Fit the three exit policies (softmax thresholds, calibrated gate, SCRC) on val_calib, as planned on val_select.
 
     Args:
         predictions: Folder with predictions.parquet, model.onnx, the thumbnails of the worst errors and the canaries.
-        policies: Folder with thresholds.json, gateparams.json, scrcparams.json and the summary policies.json.
+        policies: Folder with thresholds.json, gateparams.json, scrcparams.json, policies.json and prices.json.
         metrics: Coverage and threshold of each policy on val_calib, for the KFP UI.
         config: JSON of the step's configuration; empty means its defaults.
     """

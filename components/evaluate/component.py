@@ -16,7 +16,7 @@ def evaluate(
 
     Args:
         predictions: Folder with predictions.parquet, model.onnx, the thumbnails of the worst errors and the canaries.
-        policies: Folder with thresholds.json, gateparams.json, scrcparams.json and the summary policies.json.
+        policies: Folder with thresholds.json, gateparams.json, scrcparams.json, policies.json and prices.json.
         evaluation: Folder with metrics.json and curves.json, from val_test.
         metrics: Coverage, FNR with its bound and AUGRC on val_test, for the KFP UI.
         curves: ROC of the uncalibrated logits and confusion of the chosen policy's answers, for the KFP UI.

@@ -20,7 +20,7 @@ def export(
         manifest: Folder with manifest.parquet (id, uri, digest, label, group, split of every image) and split.json.
         model: Folder with the trained model: safetensors, its configuration, the history.
         predictions: Folder with predictions.parquet, model.onnx, the thumbnails of the worst errors and the canaries.
-        policies: Folder with thresholds.json, gateparams.json, scrcparams.json and the summary policies.json.
+        policies: Folder with thresholds.json, gateparams.json, scrcparams.json, policies.json and prices.json.
         evaluation: Folder with metrics.json and curves.json, from val_test.
         decision: Folder with decision.json.
         bundle: Folder with the bundle, everything a consumer needs.

@@ -24,18 +24,17 @@ def report(
         backbone: Folder with the pre-trained backbone: safetensors, its configuration, the loss curve.
         model: Folder with the trained model: safetensors, its configuration, the history.
         predictions: Folder with predictions.parquet, model.onnx, the thumbnails of the worst errors and the canaries.
-        policies: Folder with thresholds.json, gateparams.json, scrcparams.json and the summary policies.json.
+        policies: Folder with thresholds.json, gateparams.json, scrcparams.json, policies.json and prices.json.
         evaluation: Folder with metrics.json and curves.json, from val_test.
         decision: Folder with decision.json.
-        report: Folder with report.html and the id of the MLflow run.
+        report: Folder with report.html, verdict.md and the id of the MLflow run.
         page: The report, for the KFP UI.
-        verdict: The closing summary of the run, for the KFP UI.
+        verdict: Verdict, checks, policies, channel and commit, for the KFP UI.
         config: JSON of the step's configuration; empty means its defaults.
     """
     import shutil
     from pathlib import Path
 
-    from stage1.console import summary
     from stage1.steps.report import report as step
     from stage1.steps.step import read_config
 
@@ -51,6 +50,4 @@ def report(
         config=read_config(step, config),
     )
     shutil.copyfile(Path(report.path, "report.html"), page.path)
-    known = {"split": manifest, "calibrate": policies, "evaluate": evaluation, "gate": decision}
-    text = summary({step_name: Path(artifact.path) for step_name, artifact in known.items()})
-    Path(verdict.path).write_text(f"```text\n{text}\n```\n", encoding="utf-8")
+    shutil.copyfile(Path(report.path, "verdict.md"), verdict.path)

@@ -13,7 +13,8 @@ def split(
     """Put every image into train, val_select, val_calib or val_test, groups whole, by a salted hash.
 
     Args:
-        data: Folder with one sub-folder a class, or CSV or parquet with path, label and optional group.
+        data: Path or s3:// of a folder with one sub-folder a class, a CSV or parquet sheet with path, label and
+            optional group, Hugging Face parquet, or COCO or YOLO annotations.
         manifest: Folder with manifest.parquet (id, uri, digest, label, group, split of every image) and split.json.
         metrics: Sizes of the splits, for the KFP UI.
         config: JSON of the step's configuration; empty means its defaults.

@@ -13,6 +13,8 @@ from stage1.storage import Store
 from stage1.storage.keys import check_key
 
 Action = Literal["promote", "rollback"]
+SignatureRule = Literal["required", "unsigned-allowed"]
+"""Whether a channel takes unsigned bundles. One that ever required signatures does so for good."""
 
 _POINTER_LIMIT = 4 << 20
 _MOST_ENTRIES = 5000
@@ -46,10 +48,12 @@ class Pointer:
     Attributes:
         history: Every change that is kept, oldest first; the last is the present.
         version: The store's version of the object, for compare-and-set.
+        signature: Whether it takes unsigned bundles.
     """
 
     history: tuple[Entry, ...]
     version: str
+    signature: SignatureRule
 
     @property
     def current(self) -> Entry:
@@ -107,11 +111,16 @@ class Channel:
         pointer = self.read()
         return pointer.sequence + 1 if pointer else 1
 
-    def advance(self, before: Pointer | None, entry: Entry) -> None:
+    def advance(self, before: Pointer | None, entry: Entry, signature: SignatureRule = "unsigned-allowed") -> None:
         """Point the channel at `entry` if it still is as it was read in `before`.
 
-        A lost answer is no lost promotion: after any failure the pointer is read back, and where it is what was to be
-        written, the change is done.
+        A lost answer is no lost promotion: after any failure the pointer is read back, and where the entry stands in
+        its history, the change was made, even if another one came after it.
+
+        Args:
+            before: The channel as it was read; None where it was not there.
+            entry: What it points at from now on.
+            signature: The rule from now on; one that required signatures keeps that.
 
         Raises:
             Conflict: Another change came first; nothing was changed.
@@ -124,6 +133,7 @@ class Channel:
                 "channel": self.name,
                 "digest": entry.digest,
                 "sequence": entry.sequence,
+                "signature": rule_of(before, signature),
                 "history": [asdict(past) for past in history],
             }
         )
@@ -131,7 +141,7 @@ class Channel:
             self.store.swap(self.key, data, before.version if before else None)
         except StorageError:
             after = self.read()
-            if after is None or (after.digest, after.sequence) != (entry.digest, entry.sequence):
+            if after is None or entry not in after.history:
                 raise
 
     def _parse(self, data: bytes, version: str) -> Pointer:
@@ -144,4 +154,9 @@ class Channel:
             raise Malformed("does not agree with the last entry of its own history")
         if sequences != sorted(set(sequences)):
             raise Malformed("has a history whose sequence does not rise")
-        return Pointer(history, version)
+        return Pointer(history, version, document["signature"])
+
+
+def rule_of(pointer: Pointer | None, asked: SignatureRule) -> SignatureRule:
+    """Return the rule that is in force: the stricter of the channel's own and the one asked for."""
+    return "required" if "required" in (asked, pointer.signature if pointer else asked) else "unsigned-allowed"

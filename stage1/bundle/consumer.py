@@ -1,6 +1,6 @@
 """What a consumer of a promoted bundle uses: load it, ask it.
 
-    bundle = Bundle.load("/srv/models/channels/demo.json")
+    bundle = Bundle.load("s3://models/channels/prod.json", public_key="signing.pub.pem")
     for answer in bundle.decide(["street.jpg"]):
         print(answer.answer, answer.label, answer.probability)
 
@@ -17,8 +17,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from stage1.bundle.answers import Answer, answers
+from stage1.bundle.keys import KeySource
 from stage1.bundle.manifest import Manifest
 from stage1.bundle.network import Network
+from stage1.bundle.reference import Reference
+from stage1.bundle.signing import SignatureState
 from stage1.bundle.verification import Verified, rejecting, verify
 from stage1.errors import BadImage, BadInput, BundleRejected
 from stage1.policy import ExitPolicy, PolicyName
@@ -42,16 +45,23 @@ class Bundle:
         self._check_canaries()
 
     @classmethod
-    def load(cls, uri: str | Path) -> Self:
+    def load(
+        cls,
+        uri: str | Path,
+        public_key: KeySource | None = None,
+        *,
+        min_sequence: int = 0,
+        cache: str | Path | None = None,
+    ) -> Self:
         """Verify the bundle at `uri`, build its session from the verified bytes, and reproduce its canaries.
 
         Args:
-            uri: As in `verify`.
+            uri, public_key, min_sequence, cache: As in `verify`.
 
         Raises:
             BundleRejected: For whatever is wrong, with the first reason.
         """
-        verified = verify(uri)
+        verified = verify(uri, public_key, min_sequence=min_sequence, cache=cache)
         with rejecting(f"bundle {uri}"):
             return cls(verified)
 
@@ -66,9 +76,19 @@ class Bundle:
         return self._verified.digest
 
     @property
+    def signature(self) -> SignatureState:
+        """Whether a given key signed it: "verified"; "unchecked" where no key was given; "absent"."""
+        return self._verified.signature
+
+    @property
     def policy(self) -> ExitPolicy:
         """The policy that decides."""
         return self._verified.policy
+
+    @property
+    def reference(self) -> Reference | None:
+        """How its answers were spread over val_test, where the bundle says so."""
+        return self._verified.reference
 
     @property
     def policy_name(self) -> PolicyName:

@@ -13,7 +13,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
-SCHEMAS = ("bundle", "canaries", "pointer", "looks")
+SCHEMAS = ("bundle", "canaries", "pointer", "looks", "reference")
 
 
 class Malformed(ValueError):

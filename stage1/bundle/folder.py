@@ -3,10 +3,10 @@
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from stage1.bundle.manifest import MANIFEST, MANIFEST_LIMIT, FileEntry
+from stage1.bundle.manifest import MANIFEST, MANIFEST_LIMIT, SIGNATURE, SIGNATURE_LIMIT, FileEntry
 from stage1.errors import BundleRejected
 
 _CHUNK = 1 << 20
@@ -24,46 +24,98 @@ def read_manifest_bytes(folder: Path) -> bytes:
         raise BundleRejected(f"There is no bundle at {folder}. Name a folder that holds {MANIFEST}.")
     if not os.path.lexists(folder / MANIFEST):
         raise BundleRejected(f"{folder} is no bundle: it has no {MANIFEST}.")
-    with _Opened(folder, MANIFEST) as opened:
-        if opened.size > MANIFEST_LIMIT:
-            raise BundleRejected(f"{MANIFEST} has {opened.size:,} bytes; at most {MANIFEST_LIMIT:,} are read.")
-        return b"".join(opened.chunks(opened.size))
+    return _read_small(folder, MANIFEST, MANIFEST_LIMIT)
+
+
+def read_signature_bytes(folder: Path) -> bytes | None:
+    """Return the bytes of bundle.sig; None where there is none.
+
+    Raises:
+        BundleRejected: It is no plain file or too large.
+    """
+    if not os.path.lexists(folder / SIGNATURE):
+        return None
+    return _read_small(folder, SIGNATURE, SIGNATURE_LIMIT)
 
 
 def check_listing(folder: Path, files: Mapping[str, FileEntry]) -> None:
-    """Check that the folder holds bundle.json and these files, and nothing else: no link, hidden file or empty folder.
+    """Check that the folder holds bundle.json, these files and perhaps bundle.sig, and nothing else.
+
+    A link, a hidden file, a file of git or an empty folder is something else.
 
     Raises:
         BundleRejected: With the name that is too many, missing or no plain file.
     """
     found = set(_plain_files(folder, "", 0))
     expected = {MANIFEST, *files}
-    if extra := sorted(found - expected):
+    if extra := sorted(found - expected - {SIGNATURE}):
         raise BundleRejected(f"The bundle has files that {MANIFEST} does not list: {', '.join(extra[:5])[:500]!r}.")
     if missing := sorted(expected - found):
         raise BundleRejected(f"The bundle lacks files that {MANIFEST} lists: {', '.join(missing[:5])[:500]!r}.")
 
 
-def read_checked(folder: Path, name: str, entry: FileEntry, *, keep: bool) -> bytes:
+def read_checked(
+    folder: Path,
+    name: str,
+    entry: FileEntry,
+    *,
+    keep: bool,
+    inspect: Callable[[Iterable[bytes], int], None] | None = None,
+) -> bytes:
     """Return the bytes of one file after checking their size and digest, or b"" where they are not kept.
+
+    Args:
+        folder: The bundle's folder.
+        name: The file's name in it.
+        entry: What was listed of it.
+        keep: Whether the bytes are returned.
+        inspect: Is given the chunks as they are read, and their number; it rejects what it does not like.
 
     Raises:
         BundleRejected: They are not the bytes that were listed.
     """
     digest = hashlib.sha256()
     kept = []
-    with _Opened(folder, name) as opened:
-        if opened.size != entry.size:
-            raise BundleRejected(f"{name} has {opened.size:,} bytes, {MANIFEST} says {entry.size:,}.")
-        for chunk in opened.chunks(entry.size):
+
+    def watched(chunks: Iterable[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
             digest.update(chunk)
             if keep:
                 kept.append(chunk)
+            yield chunk
+
+    with _Opened(folder, name) as opened:
+        if opened.size != entry.size:
+            raise BundleRejected(f"{name} has {opened.size:,} bytes, {MANIFEST} says {entry.size:,}.")
+        chunks = watched(opened.chunks(entry.size))
+        complaint = _complaint(inspect, chunks, entry.size) if inspect else None
+        for _ in chunks:
+            pass
     if digest.hexdigest() != entry.sha256:
         raise BundleRejected(
             f"{name} was changed: {MANIFEST} says {entry.sha256}, its content has {digest.hexdigest()}."
         )
+    if complaint:
+        raise complaint
     return b"".join(kept)
+
+
+def _complaint(
+    inspect: Callable[[Iterable[bytes], int], None], chunks: Iterable[bytes], size: int
+) -> BundleRejected | None:
+    """What an inspection finds is told after the digest, so that a damaged file is called damaged."""
+    try:
+        inspect(chunks, size)
+    except BundleRejected as rejected:
+        return rejected
+    return None
+
+
+def _read_small(folder: Path, name: str, limit: int) -> bytes:
+    with _Opened(folder, name) as opened:
+        if opened.size > limit:
+            raise BundleRejected(f"{name} has {opened.size:,} bytes; at most {limit:,} are read.")
+        return b"".join(opened.chunks(opened.size))
 
 
 def _plain_files(folder: Path, prefix: str, depth: int) -> Iterator[str]:

@@ -2,7 +2,8 @@
 
 The digest is the SHA-256 of the canonical document without its own `digest` field, so that a changed byte anywhere in
 the bundle, bundle.json included, shows without anything from outside. (It shows accidents and half-hearted edits; who
-made a bundle is another question.)
+made a bundle is another question, which bundle.sig answers. The digest does not cover bundle.sig: a bundle that is
+signed later, or again, is the same bundle.)
 """
 
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from stage1.errors import BadInput, BundleRejected
 from stage1.storage.keys import check_key
 
 MANIFEST = "bundle.json"
+SIGNATURE = "bundle.sig"
 MODEL = "model.onnx"
 MODEL_CARD = "README.md"
 CANARIES = "canaries.json"
@@ -23,6 +25,7 @@ REQUIRED = frozenset({MODEL, MODEL_CARD, CANARIES, f"{SCHEMA_FOLDER}/bundle.sche
 
 _KB, _MB, _GB = 1 << 10, 1 << 20, 1 << 30
 MANIFEST_LIMIT = 4 * _MB
+SIGNATURE_LIMIT = _MB
 LIMITS = {".json": 16 * _MB, ".md": 4 * _MB, ".png": 64 * _MB, ".onnx": 2 * _GB, ".safetensors": 64 * _GB}
 """The kinds of file that a bundle may hold, and how many bytes each may have."""
 
@@ -45,7 +48,7 @@ class Manifest:
         policy_file: One of POLICIES' values.
         preprocessing: JSON of stage1.data.preprocess.Preprocessing.
         decision: The gate's decision; it says yes.
-        files: Every file but bundle.json.
+        files: Every file but bundle.json and bundle.sig.
         document: The whole of it.
     """
 

@@ -1,28 +1,27 @@
-"""From an address to a bundle whose every byte was checked.
+"""From an address (stage1.bundle.address) to a bundle whose every byte was checked."""
 
-verify("out/bundle")                                     a folder
-verify("/srv/models/bundles/sha256/<digest>")            the same, and its digest must be that
-verify("/srv/models/channels/demo.json")                 the bundle that a channel points at
-"""
-
-import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stage1.bundle.channel import Channel
+from stage1.bundle.address import Address, bundle_prefix, folder_of, locate, resolve
+from stage1.bundle.cache import Cache, default_cache
+from stage1.bundle.channel import Entry
 from stage1.bundle.documents import Malformed, check, parse
-from stage1.bundle.folder import check_listing, read_checked, read_manifest_bytes
-from stage1.bundle.manifest import CANARIES, MODEL, Manifest, read_manifest
+from stage1.bundle.folder import check_listing, read_checked, read_manifest_bytes, read_signature_bytes
+from stage1.bundle.keys import KeySource, PublicKey, read_public_keys
+from stage1.bundle.manifest import CANARIES, MODEL, MODEL_CARD, SIGNATURE, Manifest, read_manifest
+from stage1.bundle.reference import REFERENCE, Reference
+from stage1.bundle.signing import SignatureState, check_signature
+from stage1.bundle.weights import check_weights
 from stage1.data.preprocess import Preprocessing
 from stage1.errors import BundleRejected, Stage1Error
 from stage1.policy import ExitPolicy, load_policy
-from stage1.storage import open_store
-from stage1.storage.opening import local_path
+from stage1.storage.opening import is_s3
 
-_DIGEST = re.compile(r"[0-9a-f]{64}")
+__all__ = ["Canary", "Verified", "bundle_prefix", "locate", "rejecting", "verify", "verify_folder"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,8 @@ class Verified:
         policy: When the model's answer is taken, from the bundle's one policy file.
         model: The bytes of model.onnx.
         canaries: Images with known answers.
+        reference: How its answers were spread over val_test; None where the bundle carries none.
+        signature: "verified" with a given key, "unchecked" where no key was given, "absent".
     """
 
     folder: Path
@@ -55,6 +56,8 @@ class Verified:
     policy: ExitPolicy
     model: bytes = field(repr=False)
     canaries: tuple[Canary, ...] = field(repr=False)
+    reference: Reference | None
+    signature: SignatureState
 
     @property
     def digest(self) -> str:
@@ -62,33 +65,87 @@ class Verified:
         return self.manifest.digest
 
 
-def verify(uri: str | Path) -> Verified:
+def verify(
+    uri: str | Path,
+    public_key: KeySource | None = None,
+    *,
+    min_sequence: int = 0,
+    cache: str | Path | None = None,
+) -> Verified:
     """Return the bundle at `uri` after checking all of it; the model is not run (Bundle.load does).
 
     Args:
         uri: A bundle's folder, a bundle in a store (.../bundles/sha256/<digest>), or a channel
-            (.../channels/<name>.json).
+            (.../channels/<name>.json); the latter two in a folder or in S3 (s3://bucket/...).
+        public_key: Whose signature the bundle must have: a PEM file's path, or the PEM itself, which may hold several
+            keys of which one must fit. None takes unsigned bundles, and does not check whose a signature is.
+        min_sequence: A bundle of a lower sequence is rejected, whatever a channel says.
+        cache: Folder for bundles from S3, by default $STAGE1_BUNDLE_CACHE or the user's cache folder. Where it is
+            given or used, a channel that went back to an earlier state is rejected.
 
     Raises:
-        BundleRejected: For whatever is wrong with the address or the bundle, with the first reason.
+        BundleRejected: For whatever is wrong with the address, the key or the bundle, with the first reason.
     """
     with rejecting(f"bundle {uri}"):
-        folder, expected = _locate(str(uri))
-        return verify_folder(folder, expected)
+        keys = () if public_key is None else read_public_keys(public_key)
+        address = resolve(locate(str(uri)))
+        kept = Cache(Path(cache) if cache else default_cache()) if cache or is_s3(str(uri)) else None
+        if kept and address.entry:
+            kept.check_turn(str(uri), address.entry)
+        verified = _from_afar(address, keys, kept) if kept and is_s3(str(uri)) else _from_here(address, keys)
+        _check_sequence(verified.manifest, address.entry, min_sequence)
+        if kept and address.entry:
+            kept.remember(str(uri), address.entry)
+        return verified
 
 
-def verify_folder(folder: Path, expected: str | None) -> Verified:
-    """Return the bundle in this folder; its digest must be `expected` where that is given."""
+def _from_here(address: Address, keys: Sequence[PublicKey]) -> Verified:
+    return verify_folder(folder_of(address), address.digest, keys)
+
+
+def _from_afar(address: Address, keys: Sequence[PublicKey], cache: Cache) -> Verified:
+    """Check the copy in the cache; where there is none, or it is not good any more, copy the bundle."""
+    if address.store is None:
+        raise BundleRejected(f"{address.uri} is not in a store.")
+    if address.digest is not None and (folder := cache.find(address.digest)) is not None:
+        with suppress(Stage1Error, OSError):
+            return verify_folder(folder, address.digest, keys)
+    return verify_folder(cache.fetch(address.store, address.prefix, address.digest), address.digest, keys)
+
+
+def _check_sequence(manifest: Manifest, entry: Entry | None, least: int) -> None:
+    """What a channel says of a bundle must agree with what the bundle, which may be signed, says of itself."""
+    if entry is not None and entry.action == "promote" and manifest.sequence != entry.sequence:
+        raise BundleRejected(
+            f"The channel says that it promoted sequence {entry.sequence}, the bundle has {manifest.sequence}: an "
+            "earlier bundle was put in its place."
+        )
+    if entry is not None and manifest.sequence > entry.sequence:
+        raise BundleRejected(f"The channel is at sequence {entry.sequence}, the bundle at {manifest.sequence}.")
+    if manifest.sequence < least:
+        raise BundleRejected(f"Need a bundle of sequence {least} or later, this one has {manifest.sequence}.")
+
+
+def verify_folder(folder: Path, expected: str | None, keys: Sequence[PublicKey] = ()) -> Verified:
+    """Return the bundle in this folder.
+
+    Args:
+        folder: The folder.
+        expected: Its digest must be this one; None takes any.
+        keys: One of them must have signed it; none takes it unsigned, and does not check whose a signature is.
+    """
     manifest = read_manifest(read_manifest_bytes(folder))
     if expected is not None and manifest.digest != expected:
         raise BundleRejected(f"Expected the bundle {expected}, {folder} holds {manifest.digest}.")
+    signature = _check_signature(folder, manifest, keys)
     check_listing(folder, manifest.files)
     kept = {}
     for name, entry in manifest.files.items():
-        keep = name == MODEL or name.endswith((".json", ".png"))
-        data = read_checked(folder, name, entry, keep=keep)
-        if keep:
-            kept[name] = data
+        if name.endswith(".safetensors"):
+            read_checked(folder, name, entry, keep=False, inspect=check_weights)
+        else:
+            kept[name] = read_checked(folder, name, entry, keep=True)
+    _check_text(kept[MODEL_CARD])
     documents = {name: _document(name, data) for name, data in kept.items() if name.endswith(".json")}
     return Verified(
         folder=folder,
@@ -96,7 +153,9 @@ def verify_folder(folder: Path, expected: str | None) -> Verified:
         preprocessing=Preprocessing.from_json(manifest.preprocessing),
         policy=_policy(documents[manifest.policy_file], manifest.policy_file),
         model=kept[MODEL],
+        signature=signature,
         canaries=_canaries(documents[CANARIES], kept, manifest),
+        reference=Reference.from_json(documents[REFERENCE]) if REFERENCE in documents else None,
     )
 
 
@@ -113,21 +172,23 @@ def rejecting(what: str) -> Iterator[None]:
         raise BundleRejected(f"Rejected {what}: {type(error).__name__}: {str(error)[:500]}") from error
 
 
-def _locate(uri: str) -> tuple[Path, str | None]:
-    path = local_path(uri)
-    if path.suffix == ".json" and path.parent.name == "channels":
-        store = open_store(str(path.parent.parent))
-        pointer = Channel(store, path.stem).read()
-        if pointer is None:
-            raise BundleRejected(f"Channel {path} points at no bundle: nothing has been promoted to it yet.")
-        return local_path(store.uri_of(bundle_prefix(pointer.digest))), pointer.digest
-    addressed = path.parent.parts[-2:] == ("bundles", "sha256") and _DIGEST.fullmatch(path.name)
-    return path, path.name if addressed else None
+def _check_signature(folder: Path, manifest: Manifest, keys: Sequence[PublicKey]) -> SignatureState:
+    data = read_signature_bytes(folder)
+    if data is None and keys:
+        raise BundleRejected(f"The bundle is not signed: it has no {SIGNATURE}, and a public key was given.")
+    if data is None:
+        return "absent"
+    check_signature(data, manifest, keys)
+    return "verified" if keys else "unchecked"
 
 
-def bundle_prefix(digest: str) -> str:
-    """Return the prefix of a bundle's keys in a store."""
-    return f"bundles/sha256/{digest}"
+def _check_text(data: bytes) -> None:
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BundleRejected(f"{MODEL_CARD} is no text: {error}.") from error
+    if "\0" in text:
+        raise BundleRejected(f"{MODEL_CARD} is no text: it has zero bytes.")
 
 
 def _document(name: str, data: bytes) -> Any:

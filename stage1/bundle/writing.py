@@ -12,7 +12,20 @@ import numpy as np
 from stage1.bundle.answers import answers
 from stage1.bundle.consumer import Bundle
 from stage1.bundle.documents import SCHEMAS, Malformed, canonical, parse, schema_bytes
-from stage1.bundle.manifest import CANARIES, MANIFEST, MODEL, MODEL_CARD, POLICIES, SCHEMA_FOLDER, check_file_name, seal
+from stage1.bundle.keys import SigningKey
+from stage1.bundle.manifest import (
+    CANARIES,
+    MANIFEST,
+    MODEL,
+    MODEL_CARD,
+    POLICIES,
+    SCHEMA_FOLDER,
+    SIGNATURE,
+    check_file_name,
+    seal,
+)
+from stage1.bundle.signing import make_signature
+from stage1.bundle.verification import rejecting, verify_folder
 from stage1.data.preprocess import Preprocessing
 from stage1.errors import BadInput, BundleRejected, PromotionRefused
 from stage1.policy import ExitPolicy, load_policy
@@ -51,6 +64,7 @@ def write_bundle(
     model_card: str,
     canaries: Sequence[CanaryImage],
     files: Mapping[str, Path] | None = None,
+    documents: Mapping[str, bytes] | None = None,
 ) -> Bundle:
     """Write a bundle, load it as a consumer would, and return it.
 
@@ -70,6 +84,7 @@ def write_bundle(
         model_card: Text of README.md.
         canaries: 1 to 32 images with the model's numbers; the policy's answers are recorded beside them.
         files: More files to carry by their name in the bundle, such as model.safetensors and model.json.
+        documents: The same as bytes, such as bom.cdx.json.
 
     Raises:
         PromotionRefused: The decision does not say promote.
@@ -85,6 +100,7 @@ def write_bundle(
     sources = {**(files or {}), MODEL: model, policy.name: policy}
     loaded = _load(policy)
     texts = {
+        **(documents or {}),
         MODEL_CARD: model_card.encode(),
         CANARIES: _canaries_document(canaries, loaded, classes),
         **{f"{SCHEMA_FOLDER}/{schema}.schema.json": schema_bytes(schema) for schema in _CARRIED_SCHEMAS},
@@ -119,6 +135,29 @@ def write_bundle(
     }
     (out / MANIFEST).write_bytes(seal(document))
     return Bundle.load(out)
+
+
+def sign(folder: Path, key: SigningKey) -> None:
+    """Sign the bundle in a folder: bundle.sig beside bundle.json. The bundle's digest stays what it was.
+
+    Args:
+        folder: A bundle that is not signed yet.
+        key: Made by read_signing_key or signing_key_from.
+
+    Raises:
+        BadInput: It is signed already.
+        BundleRejected: It fails a check; what is broken is not signed.
+    """
+    with rejecting(f"bundle {folder}"):
+        verified = verify_folder(folder, None)
+        signature = make_signature(verified.manifest, key)
+    try:
+        with (folder / SIGNATURE).open("xb") as stream:
+            stream.write(signature)
+    except FileExistsError as error:
+        raise BadInput(
+            f"{folder} is signed already. To sign it with another key, remove {folder / SIGNATURE}."
+        ) from error
 
 
 def _canary_name(index: int) -> str:

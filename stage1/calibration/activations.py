@@ -3,13 +3,15 @@
 Legend: N images, K classes.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from stage1.errors import BadData
 
 Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
+Integers = NDArray[np.integer[Any]]
 
 
 def sigmoid(x: Floats) -> Floats:
@@ -26,9 +28,10 @@ def softplus(x: Floats) -> Floats:
 
 
 def log_softmax(logits_NK: Floats) -> Floats:
-    """Return log-probabilities; invariant to a constant added to a row."""
-    shifted = logits_NK - logits_NK.max(axis=1, keepdims=True)
-    result: Floats = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    """Return log-probabilities; invariant to a constant added to a row. NaN or +inf in a row makes it NaN."""
+    with np.errstate(invalid="ignore"):  # inf - inf
+        shifted = logits_NK - logits_NK.max(axis=1, keepdims=True)
+        result: Floats = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     return result
 
 
@@ -42,7 +45,10 @@ def scores(name: str, values: ArrayLike) -> Floats:
 
 
 def logit_rows(values: ArrayLike) -> Floats:
-    """Return finite float64 logits (N, K) with K >= 2; log-probabilities are logits too."""
+    """Return finite float64 logits (N, K) with K >= 2; log-probabilities are logits too.
+
+    A probability of exactly 0 has no finite logarithm: clip it first, or give the logits themselves.
+    """
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 2 or array.shape[1] < 2 or not array.shape[0]:
         raise BadData(f"logits need shape (N, K) with K >= 2 and N >= 1, got {array.shape}.")
@@ -51,16 +57,31 @@ def logit_rows(values: ArrayLike) -> Floats:
     return array
 
 
+def margins(logits_N2: ArrayLike) -> Floats:
+    """Return z1 - z0 (N) of two logits, in float64 and without a float64 copy of both; finite or refused."""
+    array = np.asarray(logits_N2)
+    if array.ndim != 2 or array.shape[1] != 2 or not array.shape[0]:
+        raise BadData(f"logits need shape (N, 2) with N >= 1, got {array.shape}.")
+    with np.errstate(invalid="ignore", over="ignore"):
+        margin: Floats = np.subtract(array[:, 1], array[:, 0], dtype=np.float64)
+    _finite("logits and their difference", np.isfinite(margin))
+    return margin
+
+
 def class_labels(values: ArrayLike, num_images: int, num_classes: int) -> Integers:
-    """Return labels (N) in 0..K-1."""
+    """Return labels (N) in 0..K-1, one byte each where that is enough."""
     array = np.asarray(values)
     if array.shape != (num_images,):
         raise BadData(f"labels need one class for each of {num_images:,} images, got shape {array.shape}.")
-    known = np.isin(array, np.arange(num_classes))
+    if array.dtype.kind not in "biuf":
+        raise BadData(f"labels need whole numbers, got {array.dtype}.")
+    known = (array >= 0) & (array < num_classes)
+    if array.dtype.kind == "f":
+        known &= array == np.floor(array)
     if not known.all():
         row = int(np.argmin(known))
         raise BadData(f"labels need classes 0 to {num_classes - 1}; row {row} holds {array[row]}.")
-    return array.astype(np.int64)
+    return array.astype(np.int8 if num_classes <= 128 else np.int64)
 
 
 def smoothed_targets(labels_N: Integers, num_classes: int) -> Floats:

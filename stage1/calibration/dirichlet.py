@@ -3,9 +3,10 @@
 Penalty: lambda * sum over i != j of W_ij^2 + mu * sum of b_i^2 (off-diagonal and intercept regularisation), added to
 the mean negative log-likelihood. Renaming the classes renames the result and nothing else: no reference class.
 
-At K = 2 the log-odds are a ln p_1 - c ln p_0 + (b_1 - b_0) with a = W_11 - W_01 and c = W_00 - W_10, which is beta
-calibration. The fit keeps a >= 0 and c >= 0, so the map never reverses the order of two images; conformal thresholds
-may then use the data that fitted the map, because a monotone map does not change which images lie beneath a threshold.
+At K = 2 it is beta calibration (see `two_class`), where lambda is inert: any two-class map has a form without
+off-diagonal weights. The fit keeps both slopes >= 0, so the map never reverses the order of two images; conformal
+thresholds may then use the data that fitted the map, because a monotone map does not change which images lie beneath a
+threshold.
 """
 
 from dataclasses import dataclass, field
@@ -19,16 +20,15 @@ from stage1.calibration.activations import (
     class_labels,
     log_softmax,
     logit_rows,
+    margins,
     one_hot,
     smoothed_targets,
 )
+from stage1.calibration.findings import NOT_CONVERGED, ONE_CLASS, SEPARABLE
+from stage1.calibration.rows import Rows
 from stage1.errors import BadData
 
-SEPARABLE = (
-    "The logits separate the classes, so the likelihood has no maximum; fitted to Platt's smoothed targets instead."
-)
 _BOUND = "A monotone map was enforced: the unconstrained fit would reverse the order of some images."
-_CONVERGED = "The fit stopped before it converged; the map is monotone but may not be the best."
 
 
 @dataclass
@@ -45,39 +45,75 @@ class Dirichlet:
     findings: tuple[str, ...] = ()
 
     def fit(self, logits_NK: ArrayLike, label_N: ArrayLike) -> "Dirichlet":
-        """Fit W and b by L-BFGS at this object's lambda and mu; `choose_penalty` picks those by cross-validation.
+        """Fit W and b at this object's lambda and mu; `choose_penalty` picks those by cross-validation.
+
+        Newton's method over blocks at K = 2, L-BFGS beyond.
 
         Args:
-            logits_NK: Logits; log-probabilities are logits too.
-            label_N: Class per image. Separable data is fitted to smoothed targets and says so in `findings`.
+            logits_NK: Finite logits; log-probabilities are logits too.
+            label_N: Class per image. Separable data and a class alone are fitted to smoothed targets; a fit that did
+                not converge is dropped and the logits stay as they are. `findings` says so.
 
         Reference: Kull et al., NeurIPS 2019, arXiv 1910.12656; beta calibration: Kull et al., AISTATS 2017.
         """
+        if np.ndim(logits_NK) == 2 and np.shape(logits_NK)[1] == 2:
+            margin = margins(logits_NK)
+            return self.fit_rows(Rows.of(margin, class_labels(label_N, len(margin), 2)))
         from stage1.calibration.dirichlet_fit import minimise
 
         log_p = log_softmax(logit_rows(logits_NK))
         label = class_labels(label_N, *log_p.shape)
         num_classes = log_p.shape[1]
         fit = minimise(log_p, one_hot(label, num_classes), self.off_diagonal, self.intercept_penalty)
-        findings = []
+        findings: tuple[str, ...] = ()
         if _separates(log_p @ fit.weight.T + fit.intercept, label):
-            findings.append(SEPARABLE)
+            findings = (ONE_CLASS if label.min() == label.max() else SEPARABLE,)
             fit = minimise(log_p, smoothed_targets(label, num_classes), self.off_diagonal, self.intercept_penalty)
+        self.weight, self.intercept, self.findings = fit.weight, fit.intercept, findings
         if not fit.converged:
-            findings.append(_CONVERGED)
-        if fit.bound_active:
-            findings.append(_BOUND)
-        self.weight, self.intercept, self.findings = fit.weight, fit.intercept, tuple(findings)
+            self.weight, self.intercept, self.findings = np.eye(num_classes), np.zeros(num_classes), (NOT_CONVERGED,)
+        return self
+
+    def fit_rows(self, rows: Rows) -> "Dirichlet":
+        """Fit two classes from margins and how many images of each class have them."""
+        from stage1.calibration.two_class import fit_two_class
+
+        findings: tuple[str, ...] = (ONE_CLASS,) if rows.one_class else ()
+        if not findings and rows.parted(either_way=False):
+            findings = (SEPARABLE,)
+        targets = rows.smoothed() if findings else (0.0, 1.0)
+        fit, bound = fit_two_class(rows, self.intercept_penalty, targets=targets)
+        a, c, b = (float(value) for value in fit.parameters)
+        self.weight, self.intercept = np.diag([c, a]), np.array([-b / 2, b / 2])
+        self.findings = (*findings, _BOUND) if bound and not rows.one_class else findings
+        if not fit.converged:
+            self.weight, self.intercept, self.findings = np.eye(2), np.zeros(2), (NOT_CONVERGED,)
         return self
 
     def apply(self, logits_NK: ArrayLike) -> Floats:
-        """Return probabilities (N, K)."""
+        """Return probabilities (N, K); NaN in a row whose logits are not numbers."""
         return np.exp(log_softmax(self.log_scores(logits_NK)))
 
     def log_scores(self, logits_NK: ArrayLike) -> Floats:
         """Return W ln p + b: calibrated logits (N, K)."""
-        result: Floats = log_softmax(np.asarray(logits_NK, dtype=np.float64)) @ self.weight.T + self.intercept
+        with np.errstate(invalid="ignore"):  # 0 * inf where a probability is exactly 0
+            result: Floats = log_softmax(np.asarray(logits_NK, dtype=np.float64)) @ self.weight.T + self.intercept
         return result
+
+    def log_odds(self, margin_N: ArrayLike) -> Floats:
+        """Return the calibrated log-odds (N) of class 1 from margins z1 - z0; two classes only, NaN stays NaN."""
+        from stage1.calibration.two_class import two_class_log_odds
+
+        return two_class_log_odds(np.asarray(margin_N, dtype=np.float64), *self.slopes)
+
+    @property
+    def slopes(self) -> tuple[float, float, float]:
+        """a, c and b of the log-odds a ln p_1 - c ln p_0 + b at two classes."""
+        weight, intercept = self.weight, self.intercept
+        if weight.shape != (2, 2):
+            raise BadData(f"Log-odds need two classes, this map has {len(weight)}.")
+        a, c = weight[1, 1] - weight[0, 1], weight[0, 0] - weight[1, 0]
+        return float(a), float(c), float(intercept[1] - intercept[0])
 
     @property
     def monotone(self) -> bool:
@@ -105,8 +141,10 @@ class Dirichlet:
             findings = tuple(data["findings"])
         except (KeyError, TypeError, ValueError) as error:
             raise BadData(f"Dirichlet needs weight, intercept, penalties and findings: {error!r}.") from error
-        if weight.shape != (len(intercept), len(intercept)) or not np.isfinite(weight).all():
-            raise BadData(f"Dirichlet needs a finite square weight beside its intercept, got shape {weight.shape}.")
+        if intercept.ndim != 1 or weight.shape != (len(intercept), len(intercept)):
+            raise BadData(f"Dirichlet needs a square weight beside its intercept, got shape {weight.shape}.")
+        if not (np.isfinite(weight).all() and np.isfinite(intercept).all()):
+            raise BadData("Dirichlet needs a finite weight and intercept.")
         return cls(weight, intercept, *penalties, findings)
 
 

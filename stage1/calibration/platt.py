@@ -5,18 +5,18 @@ negative says that the score ranks nothing, or ranks the wrong way round: a find
 """
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from stage1.calibration.activations import Floats, class_labels, one_hot, scores, sigmoid, smoothed_targets
+from stage1.calibration.activations import Floats, class_labels, scores, sigmoid
+from stage1.calibration.findings import NOT_CONVERGED, ONE_CLASS, SEPARABLE
+from stage1.calibration.logistic import fit_logistic
+from stage1.calibration.rows import Rows
 from stage1.errors import BadData
 
-SEPARABLE = (
-    "The scores separate the classes, so the likelihood has no maximum; fitted to Platt's smoothed targets instead."
-)
-ONE_CLASS = "Only one class was given, so the score cannot be judged; the probability is a constant (Platt's target)."
 _NEGATIVE = "The slope is not positive: the score does not rank the positives higher. Do not use it as a calibration."
 
 
@@ -34,35 +34,38 @@ class Platt:
     def fit(self, score_N: ArrayLike, label_N: ArrayLike) -> "Platt":
         """Fit by maximum likelihood, on data that chose nothing else about the score.
 
-        Separable data is fitted to Platt's smoothed targets, one class alone to a constant; `findings` says so.
+        Newton's method over blocks of images, so that ten million need little more than their scores. There is no
+        penalty to choose: two parameters need none. Separable data is fitted to Platt's smoothed targets, one class
+        alone to a constant, and a fit that did not converge is dropped for the identity; `findings` says so.
+
+        Args:
+            score_N: Finite scores, at least one; higher is meant to be more positive.
+            label_N: 0/1.
 
         Reference: Platt 1999; scikit-learn's LogisticRegression(C=inf).
         """
-        from sklearn.linear_model import LogisticRegression
-
         score = scores("score", score_N)
-        label = class_labels(label_N, len(score), 2)
-        if label.min() == label.max():
-            return self._constant(smoothed_targets(label, 2)[0])
+        rows = Rows.of(score, class_labels(label_N, len(score), 2))
+        if rows.one_class:
+            share = rows.smoothed()[1 if rows.num_positives else 0]
+            self.slope, self.intercept, self.findings = 0.0, float(np.log(share / (1 - share))), (ONE_CLASS,)
+            return self
+        separable = rows.parted(either_way=True)
+        targets = rows.smoothed() if separable else (0.0, 1.0)
         centre, scale = float(score.mean()), float(score.std()) or 1.0
-        feature = ((score - centre) / scale)[:, None]
-        separable = _separable(score, label)
-        targets = smoothed_targets(label, 2) if separable else one_hot(label, 2)
-        # Soft targets: every image once as each class, weighted by its target.
-        model = LogisticRegression(C=np.inf, tol=1e-10, max_iter=10_000)
-        model.fit(
-            np.concatenate([feature, feature]),
-            np.repeat([0, 1], len(score)),
-            sample_weight=np.concatenate([targets[:, 0], targets[:, 1]]),
+        fit = fit_logistic(
+            rows,
+            lambda block: np.column_stack([(block - centre) / scale, np.ones(len(block))]),
+            np.zeros(2),
+            ridge=np.zeros(2),
+            targets=targets,
         )
-        self.slope = float(model.coef_[0, 0]) / scale
-        self.intercept = float(model.intercept_[0]) - self.slope * centre
+        if not fit.converged:
+            self.slope, self.intercept, self.findings = 1.0, 0.0, (NOT_CONVERGED,)
+            return self
+        self.slope = float(fit.parameters[0]) / scale
+        self.intercept = float(fit.parameters[1]) - self.slope * centre
         self.findings = (SEPARABLE,) * separable + (_NEGATIVE,) * (self.slope <= 0)
-        return self
-
-    def _constant(self, targets_2: Floats) -> "Platt":
-        self.slope, self.intercept = 0.0, float(np.log(targets_2[1] / targets_2[0]))
-        self.findings = (ONE_CLASS,)
         return self
 
     def apply(self, score_N: ArrayLike) -> Floats:
@@ -77,14 +80,9 @@ class Platt:
     def from_json(cls, data: dict[str, Any]) -> "Platt":
         """Read what `to_json` wrote."""
         try:
-            return cls(float(data["slope"]), float(data["intercept"]), tuple(data["findings"]))
+            result = cls(float(data["slope"]), float(data["intercept"]), tuple(data["findings"]))
         except (KeyError, TypeError, ValueError) as error:
             raise BadData(f"Platt needs slope, intercept and findings, got {sorted(data)}: {error!r}.") from error
-
-
-def _separable(score_N: Floats, label_N: np.ndarray) -> bool:
-    """Say whether some threshold leaves no overlap between two classes (touching at one value counts)."""
-    negatives, positives = score_N[label_N == 0], score_N[label_N == 1]
-    if score_N.min() == score_N.max():
-        return False  # nothing to separate by: the intercept alone is fitted, and is finite
-    return bool(negatives.max() <= positives.min() or positives.max() <= negatives.min())
+        if not (isfinite(result.slope) and isfinite(result.intercept)):
+            raise BadData(f"Platt needs a finite slope and intercept, got {result.slope} and {result.intercept}.")
+        return result

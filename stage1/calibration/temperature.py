@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from stage1.calibration.activations import Floats, class_labels, log_softmax, logit_rows
+from stage1.calibration.rows import blocks
 from stage1.errors import BadData
 
 _SEPARABLE = (
@@ -30,23 +31,34 @@ class Temperature:
     def fit(self, logits_NK: ArrayLike, label_N: ArrayLike) -> "Temperature":
         """Fit T by maximum likelihood; where no finite positive T is best, keep T = 1 and say so in `findings`.
 
+        One parameter needs no penalty. Images are read in blocks.
+
+        Args:
+            logits_NK: Finite logits, K >= 2; log-probabilities are logits too.
+            label_N: Class per image.
+
         Reference: Guo et al., ICML 2017; agrees with scikit-learn's CalibratedClassifierCV(method='temperature').
         """
         from scipy.optimize import brentq
 
         logits = logit_rows(logits_NK)
         label = class_labels(label_N, *logits.shape)
-        rows = np.arange(len(label))
-        true = logits[rows, label]
 
         def slope(b: float) -> float:
-            expected = (np.exp(log_softmax(b * logits)) * logits).sum(axis=1)
-            return float((expected - true).mean())
+            total = 0.0
+            for block in blocks(len(logits)):
+                rows = logits[block]
+                expected = (np.exp(log_softmax(b * rows)) * rows).sum(axis=1)
+                total += float((expected - rows[np.arange(len(rows)), label[block]]).sum())
+            return total / len(logits)
 
         self.temperature, self.findings = 1.0, ()
         if slope(0.0) >= 0:
             self.findings = (_CHANCE,)
-        elif (true >= logits.max(axis=1)).all():
+        elif all(
+            (logits[block][np.arange(len(label[block])), label[block]] >= logits[block].max(axis=1)).all()
+            for block in blocks(len(logits))
+        ):
             self.findings = (_SEPARABLE,)
         else:
             high = 1.0
@@ -56,7 +68,7 @@ class Temperature:
         return self
 
     def apply(self, logits_NK: ArrayLike) -> Floats:
-        """Return probabilities (N, K)."""
+        """Return probabilities (N, K); NaN in a row whose logits are not numbers."""
         return np.exp(log_softmax(np.asarray(logits_NK, dtype=np.float64) / self.temperature))
 
     def to_json(self) -> dict[str, Any]:
@@ -70,6 +82,6 @@ class Temperature:
             result = cls(float(data["temperature"]), tuple(data["findings"]))
         except (KeyError, TypeError, ValueError) as error:
             raise BadData(f"Temperature needs temperature and findings, got {sorted(data)}: {error!r}.") from error
-        if not result.temperature > 0:
-            raise BadData(f"temperature must be positive, got {result.temperature}.")
+        if not 0 < result.temperature < float("inf"):
+            raise BadData(f"temperature must be positive and finite, got {result.temperature}.")
         return result

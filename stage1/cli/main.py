@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from stage1 import __version__
-from stage1.cli import bundle, channel, data, run
+from stage1.cli import bundle, channel, data, run, serve, track
 from stage1.errors import BadInput, Stage1Error
 from stage1.steps import STEPS
 
@@ -53,6 +53,8 @@ app = typer.Typer(
 )
 run.register(app)
 bundle.register(app)
+serve.register(app)
+track.register(app)
 app.add_typer(data.app, name="data")
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(channel.app, name="channel")

@@ -8,6 +8,7 @@ import typer
 
 from stage1 import events
 from stage1.cli.options import ConfigFile, Overrides, Preset, config_text
+from stage1.cli.plan import plan
 from stage1.errors import BadInput
 
 
@@ -51,44 +52,3 @@ def config(preset: Preset = "", config_file: ConfigFile = None, overrides: Overr
     from stage1.config import Config
 
     typer.echo(Config.compose(preset, config_text(config_file), overrides or []).to_yaml(), nl=False)
-
-
-def plan(
-    positive_share: Annotated[float, typer.Option(help="Share of road works among the images.")] = 0.3,
-    expected_fnr: Annotated[float, typer.Option(help="FNR that you expect among answered positives.")] = 0.005,
-    coverage: Annotated[float, typer.Option(help="Share of the positives that you expect to be answered.")] = 1.0,
-    power: Annotated[float, typer.Option(help="Wanted chance that a model this good is certified.")] = 0.9,
-    preset: Preset = "",
-    config_file: ConfigFile = None,
-    overrides: Overrides = None,
-) -> None:
-    """Say how many labelled images are needed to certify the FNR, before any GPU time is spent."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from stage1.config import Config
-    from stage1.policy import plan as planned
-
-    composed = Config.compose(preset, config_text(config_file), overrides or [])
-    limit, confidence = composed.constraint.max_fnr, composed.constraint.confidence
-    result = planned(
-        positive_share=positive_share,
-        expected_fnr=expected_fnr,
-        coverage=coverage,
-        fractions=composed.split.fractions.model_dump(),
-        max_fnr=limit,
-        confidence=confidence,
-        power=power,
-    )
-    table = Table("images", "answered positives in val_test", "misses allowed", "chance to certify")
-    for row in result.rows:
-        table.add_row(
-            f"{row.images:,}",
-            f"{row.answered_positives:,}",
-            str(row.allowed_misses) if row.allowed_misses >= 0 else "none certifies",
-            f"{row.certify_probability:.0%}",
-        )
-    Console().print(table)
-    needed = f"{result.images_needed:,}" if result.images_needed else "more than can be tabulated"
-    promise = f"FNR <= {limit:.1%} at {confidence:.0%} with a chance of {power:.0%}"
-    typer.echo(f"{promise}, if the true FNR is {expected_fnr:.2%}: {needed} images")

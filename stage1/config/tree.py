@@ -12,6 +12,7 @@ from typing import Any, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from stage1.bundle.channel import SignatureRule
 from stage1.bundle.config import ChannelConfig, ExportConfig
 from stage1.data import SplitConfig
 from stage1.errors import BadConfig
@@ -34,6 +35,7 @@ _SHARED: dict[str, tuple[tuple[str, ...], ...]] = {
         ("promote", "channel"),
     ),
     "tracking": (("report", "tracking"), ("promote", "tracking")),
+    "shards": (("pretrain", "shards"), ("train", "shards"), ("predict", "shards")),
 }  # fmt: skip
 
 
@@ -51,8 +53,17 @@ class ReportConfig(BaseModel):
 
 
 class PromoteConfig(ChannelConfig):
-    """Where a bundle is published and where that is recorded."""
+    """Where a bundle is published, whose signature it needs, and where that is recorded."""
 
+    signature: SignatureRule = Field(
+        "unsigned-allowed",
+        description="required: the channel takes signed bundles only, from this promotion on and for good.",
+    )
+    public_key: str = Field(
+        "",
+        description="PEM file (or the PEM itself) of the key that must have signed the bundle; '' takes "
+        "$STAGE1_PUBLIC_KEY, and where that is not set nobody's signature is checked.",
+    )
     tracking: TrackingConfig = TrackingConfig()
 
 
@@ -66,6 +77,7 @@ class Config(BaseModel):
     store: str = Field("stage1-store", min_length=1, description="Object store of bundles and channels.")
     channel: str = Field("demo", min_length=1, description="Channel that a promotion moves.")
     tracking: TrackingConfig = TrackingConfig()
+    shards: str = Field("", description="Where `stage1 data shard` packed the manifest; empty reads single images.")
     split: SplitConfig = SplitConfig()
     pretrain: PretrainConfig = PretrainConfig()
     train: TrainConfig = TrainConfig()

@@ -1,7 +1,7 @@
 """Conformal risk control of the false-negative rate: one threshold, a promise in expectation."""
 
 from fractions import Fraction
-from math import floor
+from math import ceil, floor
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,6 +21,17 @@ def allowed_losses(num_positives: int, alpha: float) -> int:
     (0, -1)
     """
     return floor((num_positives + 1) * Fraction(str(rate("alpha", alpha)))) - 1
+
+
+def crc_needs(alpha: float, misses: int = 0) -> int:
+    """Return the fewest calibration positives at which CRC may miss this many: alpha >= (misses + 1) / (m + 1).
+
+    >>> crc_needs(0.02), crc_needs(0.02, misses=3), crc_needs(0.3)
+    (49, 199, 3)
+    """
+    if misses < 0:
+        raise BadData(f"misses must be at least 0, got {misses}.")
+    return ceil((misses + 1) / Fraction(str(rate("alpha", alpha)))) - 1
 
 
 def crc_threshold(positive_scores_N: ArrayLike, alpha: float) -> float:

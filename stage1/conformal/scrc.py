@@ -1,4 +1,4 @@
-"""Selective conformal risk control (Xu, Guo, Wei, arXiv 2512.12844): accept by one score, then control misses.
+"""Selective conformal risk control (Xu, Guo, Wei, arXiv 2512.12844): accept by one score, then control misses. SCRC-T.
 
 An image is accepted when its gate score is high enough; among accepted images the prediction set holds class 1 when
 the positive score is >= a second threshold. The loss is a positive whose set lacks class 1, and the calibration set is
@@ -8,14 +8,13 @@ sets are deferred is a different population (see policy).
 
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil, floor, log, sqrt
+from math import floor
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from stage1.conformal.binomial import rate
 from stage1.conformal.crc import crc_threshold
-from stage1.errors import BadData, TooFewSamples
+from stage1.errors import BadData
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ def scrc_t(
         xi: Coverage wanted, in (0, 1]; chosen beforehand (a search over xi on the same data voids the promise).
         alpha: Tolerated false-negative rate among accepted images.
     """
-    gate, score, label = _columns(gate_N, positive_scores_N, label_N)
+    gate, score, label = columns(gate_N, positive_scores_N, label_N)
     if not 0 < xi <= 1:
         raise BadData(f"xi must lie in (0, 1], got {xi}.")
     index = floor((1 - Fraction(str(float(xi)))) * (len(gate) + 1))
@@ -62,50 +61,10 @@ def scrc_t(
     return ScrcThresholds(accept, positive, int(calibrating.sum()))
 
 
-def scrc_i_needs(alpha: float, delta: float) -> int:
-    """Return the accepted positives SCRC-I needs even without a miss: ln(2 / delta) / (2 alpha^2), rounded up."""
-    return ceil(log(2 / rate("delta", delta)) / (2 * rate("alpha", alpha) ** 2))
-
-
-def scrc_i(
-    gate_N: ArrayLike, positive_scores_N: ArrayLike, label_N: ArrayLike, *, xi: float, alpha: float, delta: float
-) -> ScrcThresholds:
-    """Return the thresholds of SCRC-I: with probability 1 - delta, coverage >= xi and FNR among accepted <= alpha.
-
-    Half of delta is spent on each: both hold uniformly over thresholds by the one-sided Dvoretzky-Kiefer-Wolfowitz
-    inequality (Massart's constant), so the data may choose them. Its margin of sqrt(ln(2 / delta) / (2 m)) makes small
-    alphas expensive; `ltt` is the sharper certificate.
-
-    Raises:
-        TooFewSamples: With the number of accepted positives (or images) that is needed.
-    """
-    gate, score, label = _columns(gate_N, positive_scores_N, label_N)
-    if not 0 < xi < 1:
-        raise BadData(f"xi must lie in (0, 1), got {xi}.")
-    needed = scrc_i_needs(alpha, delta)
-    slack = log(2 / delta) / 2
-    images_needed = ceil(slack / (1 - xi) ** 2)
-    if len(gate) < images_needed:
-        raise TooFewSamples(
-            f"SCRC-I at coverage {xi}, delta={delta} needs {images_needed:,} images, got {len(gate):,}. "
-            "Use more calibration data or a smaller xi."
-        )
-    rank = min(floor(len(gate) * (1 - xi - sqrt(slack / len(gate)))), len(gate) - 1)
-    accept = float(np.sort(gate)[max(rank, 0)])
-    accepted = score[label & (gate >= accept)]
-    if len(accepted) < needed:
-        raise TooFewSamples(
-            f"SCRC-I at alpha={alpha}, delta={delta} needs {needed:,} accepted positives even without a miss, got "
-            f"{len(accepted):,}. Use more calibration data, a larger alpha, or the sweep's exact binomial certificate."
-        )
-    losses = floor(len(accepted) * (alpha - sqrt(slack / len(accepted))))
-    return ScrcThresholds(accept, float(np.partition(accepted, losses)[losses]), len(accepted))
-
-
-def _columns(
+def columns(
     gate_N: ArrayLike, score_N: ArrayLike, label_N: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    """Return the three columns as checked arrays."""
+    """Return gate scores, positive scores and "is positive" as checked arrays of one row per image."""
     gate, score = np.asarray(gate_N, dtype=np.float64), np.asarray(score_N, dtype=np.float64)
     label = np.asarray(label_N)
     if gate.ndim != 1 or not len(gate) or gate.shape != score.shape or gate.shape != label.shape:

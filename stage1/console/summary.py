@@ -138,14 +138,14 @@ def _image(folders: Mapping[str, Path]) -> Path | None:
     if manifest is None:
         return None
     from stage1.data.manifest import Manifest  # slow to import: parquet
+    from stage1.data.origin import RowImages
 
     try:
         whole = Manifest.read(manifest)
     except BadArtifact:
         return None
-    rows = whole.table.select(["uri", "label", "split"]).to_pylist()
-    tested = sorted((row for row in rows if row["split"] == "val_test"), key=lambda row: -row["label"])
-    return whole.root / tested[0]["uri"] if tested else None
+    rows = whole.rows("val_test", allowed=("val_test",))
+    return RowImages(rows).local_path(int(rows.labels.argmax())) if len(rows) else None
 
 
 def _read(folders: Mapping[str, Path], step: str, name: str) -> dict[str, Any]:

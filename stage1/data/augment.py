@@ -1,59 +1,82 @@
-"""Random changes of a batch of images, drawn for every image on its own, reproducible from a generator.
+"""Random changes of training images: what is done to each is drawn from one generator, and torchvision does it.
 
-Images are float pixels with 0 for black, on any scale; they are changed before they are normalised, because a factor on
-normalised values is no change of brightness.
+torchvision's transform classes draw from the global generator, and one draw for a whole batch. Here every image has its
+own draws, which are data: the same generator gives the same changes on every device, whatever else is random.
 
 Shapes: N images, 3 channels, H W pixels.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
-from torch.nn import functional
-
-# Rec. 601 luma, as in ITU-R BT.601.
-_LUMA = (0.299, 0.587, 0.114)
+from torchvision.transforms.v2 import functional
 
 
-def mirror_and_crop(images_N3HW: Tensor, generator: torch.Generator, *, flip: float, min_scale: float) -> Tensor:
-    """Mirror each image with probability `flip` and cut a window of `min_scale`..1 of its sides, resampled to H x W.
+@dataclass(frozen=True)
+class Change:
+    """What is done to one image, in this order.
 
-    With `min_scale` 1 nothing is resampled: pixels are the same or exactly mirrored.
+    Attributes:
+        window: top, left, height and width of the part that is kept and resampled to H x W; None keeps everything.
+        mirrored: Whether left and right are swapped.
+        colours: Factors of brightness, contrast and saturation, 1 for no change; None changes nothing.
     """
-    count, _, height, width = images_N3HW.shape
-    mirrored = torch.rand(count, generator=generator) < flip
-    scale = min_scale + (1 - min_scale) * torch.rand(count, generator=generator)
-    centre_2N = (1 - scale) * (2 * torch.rand(2, count, generator=generator) - 1)
-    if min_scale == 1:
-        chosen = mirrored.to(images_N3HW.device).view(count, 1, 1, 1)
-        return torch.where(chosen, images_N3HW.flip(3), images_N3HW)
-    x_NW = centre_2N[0, :, None] + torch.where(mirrored, -scale, scale)[:, None] * _pixel_centres(width)
-    y_NH = centre_2N[1, :, None] + scale[:, None] * _pixel_centres(height)
-    grid = torch.empty(count, height, width, 2)
-    grid[..., 0], grid[..., 1] = x_NW[:, None, :], y_NH[:, :, None]
-    # Windows lie inside of the image; "border" is for the half pixel between the outermost centre and the edge.
-    cut: Tensor = functional.grid_sample(
-        images_N3HW, grid.to(images_N3HW.device), padding_mode="border", align_corners=False
-    )
-    return cut
+
+    window: tuple[int, int, int, int] | None
+    mirrored: bool
+    colours: tuple[float, float, float] | None
 
 
-def shift_colours(images_N3HW: Tensor, generator: torch.Generator, *, strength: float) -> Tensor:
-    """Change brightness, contrast and saturation of each image by factors in 1 ± `strength`; values are not clipped.
+def draw_changes(
+    count: int,
+    size: tuple[int, int],
+    generator: torch.Generator,
+    *,
+    flip: float,
+    min_scale: float,
+    colour: float,
+) -> list[Change]:
+    """Draw the changes of `count` images.
 
-    All three are linear in a pixel, so they are one 3 x 3 matrix and one offset an image:
-    brightness * (mean + contrast * (grey + saturation * (pixel - grey) - mean)), mean being that of the image's grey.
+    Args:
+        count: N.
+        size: H and W.
+        generator: On the CPU; gives the same numbers whatever the arguments below are.
+        flip: Probability of a mirror image.
+        min_scale: Smallest side of a window as a share of the image's; 1 keeps everything.
+        colour: Largest relative change of brightness, contrast and saturation; 0 changes none.
     """
-    count = len(images_N3HW)
-    factors = 1 + strength * (2 * torch.rand(3, count, 1, 1, generator=generator) - 1)
-    brightness, contrast, saturation = factors.to(images_N3HW.device)
-    luma = torch.tensor(_LUMA, device=images_N3HW.device)
-    pixels_N3P = images_N3HW.flatten(2)
-    mean_N11 = (pixels_N3P.mean(2) @ luma).view(count, 1, 1)
-    matrix_N33 = saturation * torch.eye(3, device=luma.device) + (1 - saturation) * luma
-    offset_N31 = (brightness * (1 - contrast) * mean_N11).expand(count, 3, 1)
-    return torch.baddbmm(offset_N31, brightness * contrast * matrix_N33, pixels_N3P).view_as(images_N3HW)
+    height, width = size
+    changes = []
+    for scale, down, across, coin, *factors in torch.rand(count, 7, generator=generator, dtype=torch.float64).tolist():
+        share = min_scale + (1 - min_scale) * scale
+        kept = max(1, round(share * height)), max(1, round(share * width))
+        window = int(down * (height - kept[0] + 1)), int(across * (width - kept[1] + 1)), *kept
+        brightness, contrast, saturation = (1 + colour * (2 * factor - 1) for factor in factors)
+        changes.append(
+            Change(
+                None if kept == size else window,
+                coin < flip,
+                (brightness, contrast, saturation) if colour else None,
+            )
+        )
+    return changes
 
 
-def _pixel_centres(size: int) -> Tensor:
-    """Centres of `size` pixels on [-1, 1]."""
-    return (2 * torch.arange(size) + 1) / size - 1
+def apply_changes(images_N3HW: Tensor, changes: list[Change]) -> Tensor:
+    """Return the changed images, uint8 [N,3,H,W] as they came, on the same device."""
+    return torch.stack([_changed(image, change) for image, change in zip(images_N3HW, changes, strict=True)])
+
+
+def _changed(image_3HW: Tensor, change: Change) -> Tensor:
+    if change.window:
+        image_3HW = functional.resized_crop(image_3HW, *change.window, size=list(image_3HW.shape[1:]), antialias=True)
+    if change.mirrored:
+        image_3HW = functional.horizontal_flip(image_3HW)
+    if change.colours:
+        brightness, contrast, saturation = change.colours
+        image_3HW = functional.adjust_brightness(image_3HW, brightness)
+        image_3HW = functional.adjust_contrast(image_3HW, contrast)
+        image_3HW = functional.adjust_saturation(image_3HW, saturation)
+    return image_3HW

@@ -1,6 +1,6 @@
 """What the split step can be told; needs pydantic only."""
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -23,6 +23,23 @@ class Fractions(BaseModel):
         if abs(total - 1) > 1e-9:
             raise ValueError(f"the four fractions must sum to 1, got {total:.6g}")
         return self
+
+
+class AnnotationRule(BaseModel):
+    """When an image with annotated objects (COCO, YOLO) is a positive: if any object satisfies all of this."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    categories: tuple[str, ...] = Field(
+        default=(), description="Names or ids of the categories that mean road work; needed for COCO and YOLO."
+    )
+    min_area: float = Field(
+        default=0.0, ge=0, le=1, description="Smallest share of the picture that the object's box covers."
+    )
+    too_small: Literal["negative", "skip"] = Field(
+        default="negative",
+        description="What an image is whose objects of these categories are all smaller: a negative, or left out.",
+    )
 
 
 class SplitConfig(BaseModel):
@@ -49,8 +66,28 @@ class SplitConfig(BaseModel):
         min_length=1,
         description="Column with where an image comes from, for slices of the report; optional likewise.",
     )
+    synthetic_column: str = Field(
+        default="synthetic",
+        min_length=1,
+        description="Column with 1 where an image was generated and 0 where it was photographed; optional likewise.",
+    )
     image_root: str = Field(
-        default="", description="Folder that the paths of a sheet start from. Empty: the folder of the sheet."
+        default="",
+        description="Folder (or s3://) that the paths of a sheet or of COCO annotations start from. Empty: the folder "
+        "that the file is in.",
+    )
+    positive_when: AnnotationRule = Field(
+        default=AnnotationRule(), description="Which annotated objects make an image a positive (COCO, YOLO)."
+    )
+    more: tuple[str, ...] = Field(
+        default=(), description="Further labelled sources of any form, with the same columns and rules."
+    )
+    synthetic: tuple[str, ...] = Field(
+        default=(),
+        description="Labelled sources whose images were all generated: they train, and never calibrate or test.",
+    )
+    unlabeled: tuple[str, ...] = Field(
+        default=(), description="Sources without labels, for pre-training: any folder of images, sheet or parquet."
     )
     salt: str = Field(
         default="stage1",
@@ -59,6 +96,14 @@ class SplitConfig(BaseModel):
         "become training images, so change it only together with everything trained before.",
     )
     fractions: Fractions = Field(default=Fractions(), description="Share of the groups per split; they sum to 1.")
+    near_duplicates: Literal["report", "merge", "off"] = Field(
+        default="report",
+        description="Pictures that look the same in different groups: count them, join their groups, or do not look. "
+        "`merge` can move images towards training when data are added.",
+    )
+    near_distance: int = Field(
+        default=4, ge=0, le=8, description="Bits out of 64 by which two perceptual hashes may differ and look the same."
+    )
     max_bad_fraction: float = Field(
         default=0.01, ge=0, lt=1, description="Largest share of images that may be unreadable before the step fails."
     )

@@ -1,11 +1,15 @@
 """The manifest: one row an image, and the only way for data into later steps.
 
 A parquet file with the columns of SCHEMA and, under the metadata key `stage1`, a JSON object with the salt, the
-fractions, the data digest, the root folder and the class names. Rows are sorted by content digest, so neither the order
+fractions, the data digest, the roots and the class names. Rows are sorted by content digest, so neither the order
 in which images were listed nor their file names change the order of the manifest.
 
-`data_digest` is the SHA-256 of all content digests, labels and groups in that order. It changes with any byte of any
-image, with any label and with any group; it does not change when files are renamed or listed in another order.
+`data_digest` is the SHA-256 of all content digests, labels, synthetic marks and groups in that order. It changes with
+any byte of any image, with any label, mark and group; it does not change when files are renamed, moved or listed in
+another order.
+
+Synthetic images and images without a label (-1) may train and nothing else: a manifest that has one in another split
+is refused.
 """
 
 import hashlib
@@ -30,27 +34,31 @@ SPLITS = ("train", "val_select", "val_calib", "val_test")
 SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),  # 16 hex digits of the digest; -1, -2 ... for further copies
-        pa.field("uri", pa.string(), nullable=False),  # POSIX path relative to the root
-        pa.field("digest", pa.binary(32), nullable=False),  # SHA-256 of the file's bytes
-        pa.field("label", pa.int8(), nullable=False),  # 1 is road work
+        pa.field("root", pa.int16(), nullable=False),  # index into the roots
+        pa.field("uri", pa.string(), nullable=False),  # relative to that root; file.parquet#17 is row 17 of the file
+        pa.field("digest", pa.binary(32), nullable=False),  # SHA-256 of the image's bytes
+        pa.field("label", pa.int8(), nullable=False),  # 1 is road work, -1 is not known
         pa.field("group", pa.string(), nullable=False),  # what stays together; 16 hex digits of the digest if not given
         pa.field("split", pa.string(), nullable=False),
         pa.field("source", pa.string(), nullable=False),  # "" if not given
+        pa.field("synthetic", pa.bool_(), nullable=False),  # generated, not photographed
         pa.field("width", pa.int32(), nullable=False),  # of the upright picture
         pa.field("height", pa.int32(), nullable=False),
     ]
 )
 _KEY = b"stage1"
+_VERSION = "stage1/manifest/v2"
+_ROW_GROUP = 2**20
 
 
 class _Metadata(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    version: Literal["stage1/manifest/v1"] = Field(default="stage1/manifest/v1", alias="schema")
+    version: Literal["stage1/manifest/v2"] = Field(alias="schema")
     salt: str
     fractions: Fractions
     data_digest: str
-    root: str
+    roots: tuple[str, ...]
     class_names: tuple[str, str]
 
 
@@ -60,18 +68,18 @@ class Rows:
 
     Attributes:
         table: The rows, with the columns of SCHEMA.
-        root: Folder that `uri` starts from.
+        roots: Absolute folders and s3:// prefixes that `uri` starts from; `root` is an index into them.
     """
 
     table: pa.Table
-    root: Path
+    roots: tuple[str, ...]
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
 
     @property
     def labels(self) -> NDArray[np.int8]:
-        """Labels [N], 0 or 1."""
+        """Labels [N], 0 or 1; -1 for rows without label, where they were asked for."""
         return np.asarray(self.table["label"].to_numpy(), dtype=np.int8)
 
     @property
@@ -104,7 +112,7 @@ class Manifest:
 
     Attributes:
         table: Columns of SCHEMA, sorted by digest.
-        root: Absolute folder that `uri` starts from.
+        roots: Absolute folders and s3:// prefixes that `uri` starts from; `root` is an index into them.
         salt: Of the hash that assigned the groups.
         fractions: Share per split.
         class_names: Names of label 0 and label 1 in the source.
@@ -112,18 +120,19 @@ class Manifest:
     """
 
     table: pa.Table
-    root: Path
+    roots: tuple[str, ...]
     salt: str
     fractions: dict[str, float]
     class_names: tuple[str, str]
     data_digest: str
 
-    def rows(self, *splits: str, allowed: Sequence[str]) -> Rows:
+    def rows(self, *splits: str, allowed: Sequence[str], unlabeled: bool = False) -> Rows:
         """Return the rows of these splits, in the manifest's order.
 
         Args:
             splits: Names out of SPLITS.
             allowed: The splits that the calling step may see; each step states its own.
+            unlabeled: Whether rows without label are among them.
 
         Raises:
             SplitForbidden: A split is not among `allowed`.
@@ -134,20 +143,24 @@ class Manifest:
                 f"This step may see {', '.join(allowed)}, but asked for {', '.join(forbidden)}. "
                 "Data that chose or trained a model cannot test it: take another split."
             )
-        return Rows(self.table.filter(pc.field("split").isin(list(splits))), self.root)
+        wanted = pc.field("split").isin(list(splits))
+        if not unlabeled:
+            wanted &= pc.field("label") >= 0
+        return Rows(self.table.filter(wanted), self.roots)
 
     def write(self, path: Path) -> None:
         """Write the parquet file; equal manifests give equal bytes."""
         meta = {
-            "schema": "stage1/manifest/v1",
+            "schema": _VERSION,
             "salt": self.salt,
             "fractions": self.fractions,
             "data_digest": self.data_digest,
-            "root": str(self.root),
+            "roots": self.roots,
             "class_names": self.class_names,
         }
         metadata = {_KEY: json.dumps(meta, sort_keys=True, allow_nan=False).encode()}
-        pq.write_table(self.table.cast(SCHEMA).replace_schema_metadata(metadata), path, compression="zstd")
+        table = self.table.cast(SCHEMA).replace_schema_metadata(metadata)
+        pq.write_table(table, path, compression="zstd", row_group_size=_ROW_GROUP)
 
     @classmethod
     def read(cls, path: Path) -> "Manifest":
@@ -166,7 +179,8 @@ class Manifest:
         _check_columns(table, path)
         table = table.replace_schema_metadata(None)
         fractions = meta.fractions.model_dump()
-        manifest = cls(table, Path(meta.root), meta.salt, fractions, meta.class_names, meta.data_digest)
+        _check_places(table, len(meta.roots), path)
+        manifest = cls(table, meta.roots, meta.salt, fractions, meta.class_names, meta.data_digest)
         if data_digest(table) != manifest.data_digest:
             raise BadArtifact(
                 f"The rows of {path} do not match its data digest: it was changed. Run `stage1 split` again."
@@ -175,12 +189,17 @@ class Manifest:
 
 
 def data_digest(table: pa.Table) -> str:
-    """Return the SHA-256 over digests, labels and groups of a table sorted as a manifest is."""
-    state = hashlib.sha256(b"stage1/data/v1\n%d\n" % table.num_rows)
+    """Return the SHA-256 over digests, labels, synthetic marks and groups of a table sorted as a manifest is."""
+    state = hashlib.sha256(b"stage1/data/v2\n%d\n" % table.num_rows)
     for chunk in table["digest"].chunks:
         state.update(_bytes(chunk.buffers()[1], chunk.offset * 32, (chunk.offset + len(chunk)) * 32))
-    state.update(table["label"].to_numpy().astype(np.int8).tobytes())
-    state.update(pc.binary_length(table["group"]).to_numpy().astype("<i4").tobytes())
+    for values, kind in (
+        (table["label"], np.int8),
+        (table["synthetic"], np.int8),
+        (pc.binary_length(table["group"]), "<i4"),
+    ):
+        for chunk in values.chunks:
+            state.update(chunk.to_numpy(zero_copy_only=False).astype(kind).tobytes())
     for chunk in table["group"].chunks:
         offsets = np.frombuffer(chunk.buffers()[1], np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
         if len(chunk):
@@ -212,7 +231,22 @@ def _check_columns(table: pa.Table, path: Path) -> None:
                 f"Need column {field.name} of {path} as {field.type} without nulls, "
                 f"got {column.type} with {column.null_count}."
             )
-    for name, known in (("label", [0, 1]), ("split", list(SPLITS))):
+    for name, known in (("label", [-1, 0, 1]), ("split", list(SPLITS))):
         strange = [value for value in pc.unique(table[name]).to_pylist() if value not in known]
         if strange:
             raise BadArtifact(f"Need column {name} of {path} out of {known}, got {strange[:5]}.")
+
+
+def _check_places(table: pa.Table, num_roots: int, path: Path) -> None:
+    """Every row has a root, and what may only train is in train."""
+    least, most = pc.min_max(table["root"]).as_py().values() if table.num_rows else (0, 0)
+    if least < 0 or most >= max(num_roots, 1):
+        raise BadArtifact(f"Need column root of {path} to be an index into {num_roots} roots, got {least} to {most}.")
+    held_out = pc.not_equal(table["split"], "train")
+    for what, rows in (("synthetic", table["synthetic"]), ("unlabeled", pc.less(table["label"], 0))):
+        wrong = pc.sum(pc.and_(held_out, rows)).as_py() or 0
+        if wrong:
+            raise BadArtifact(
+                f"{wrong:,} {what} images of {path} are in a split that is held out; they may train and nothing else. "
+                "Run `stage1 split` again."
+            )

@@ -11,7 +11,18 @@ from stage1.evaluation.config import EvaluateConfig
 from stage1.evaluation.rates import intervals, number, policy_intervals, policy_rates
 from stage1.evaluation.rows import TestRows
 from stage1.evaluation.slices import slices
-from stage1.metrics import Resampler, ece, ece_expected, weighted_auroc, weighted_mcc, weighted_mean
+from stage1.metrics import (
+    Resampler,
+    ece_expected,
+    weighted_augrc,
+    weighted_aurc,
+    weighted_auroc,
+    weighted_eaurc,
+    weighted_ece,
+    weighted_mcc,
+    weighted_mean,
+)
+from stage1.metrics.probability import Bins, Kind
 from stage1.policy import ExitPolicy
 
 
@@ -60,14 +71,7 @@ def judge(
             for name, policy in policies.items()
         },
         "champion": champion and compare(champion, policies[chosen], rows, model_digest, resampler, config.confidence),
-        "slices": slices(
-            policies[chosen],
-            rows,
-            min_size=config.min_slice,
-            num_resamples=config.num_resamples,
-            seed=config.seed,
-            confidence=config.confidence,
-        ),
+        "slices": slices(policies[chosen], rows, config),
         "worst": worst(policies[chosen], rows, config.num_worst),
     }
 
@@ -101,29 +105,36 @@ def worst_indices(rows: TestRows, count: int) -> tuple[NDArray[np.int64], NDArra
 
 
 def _model(rows: TestRows, resampler: Resampler, config: EvaluateConfig) -> dict[str, Any]:
-    """Numbers of the uncalibrated softmax over all images, answered or not."""
+    """Numbers of the uncalibrated softmax over all images, answered or not; confidence is the size of the margin."""
     probability_N, positive_N, margin_N = rows.probability_N, rows.positive_N, rows.margin_N
     signed_N = np.where(positive_N, margin_N, -margin_N)
+    sure_N = np.abs(margin_N)
+    calibration: dict[str, tuple[NDArray[np.float64], Kind, Bins]] = {
+        "ece_top_label": (np.column_stack([1 - probability_N, probability_N]), "top_label", "width"),
+        "ece_top_label_equal_mass": (np.column_stack([1 - probability_N, probability_N]), "top_label", "mass"),
+        "ece_positive": (probability_N, "positive", "width"),
+        "ece_positive_equal_mass": (probability_N, "positive", "mass"),
+    }
     found = intervals(
         resampler,
         {
             "accuracy": weighted_mean((~rows.wrong_N).astype(float)),
             "auroc": weighted_auroc(margin_N, rows.labels_N),
+            "failure_auroc": weighted_auroc(sure_N, ~rows.wrong_N),
+            "augrc": weighted_augrc(sure_N, rows.wrong_N),
+            "aurc": weighted_aurc(sure_N, rows.wrong_N),
+            "eaurc": weighted_eaurc(sure_N, rows.wrong_N),
             "nll": weighted_mean(np.logaddexp(0, -signed_N)),
             "brier": weighted_mean((probability_N - positive_N) ** 2),
             "mcc": weighted_mcc((margin_N >= 0).astype(float), rows.labels_N),
+            **{
+                name: weighted_ece(chance, rows.labels_N, kind=kind, bins=bins)
+                for name, (chance, kind, bins) in calibration.items()
+            },
         },
         config.confidence,
     )
-    both_N2 = np.column_stack([1 - probability_N, probability_N])
-    return {
-        **found,
-        "ece_top_label": {
-            "value": number(ece(both_N2, rows.labels_N, kind="top_label")),
-            "expected_if_calibrated": number(ece_expected(both_N2, kind="top_label", seed=config.seed)),
-        },
-        "ece_positive": {
-            "value": number(ece(probability_N, rows.labels_N, kind="positive")),
-            "expected_if_calibrated": number(ece_expected(probability_N, kind="positive", seed=config.seed)),
-        },
-    }
+    for name, (chance, kind, bins) in calibration.items():
+        expected = ece_expected(chance, kind=kind, bins=bins, seed=config.seed)
+        found[name]["expected_if_calibrated"] = number(expected)
+    return found

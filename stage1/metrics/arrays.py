@@ -48,3 +48,36 @@ def refuse_rows(name: str, bad_N: Bools, values: NDArray[Any], needed: str) -> N
     if bad_N.any():
         row = int(np.argmax(bad_N))
         raise BadData(f"{name} needs {needed} in every row; row {row} of {len(bad_N):,} holds {values[row]}.")
+
+
+def scored(
+    score_N: ArrayLike, truth_N: ArrayLike, score: str = "confidence", truth: str = "error"
+) -> tuple[Floats, Bools]:
+    """Return a score and a 0/1 array of one length, both checked, called `score` and `truth` in messages."""
+    scores, truths = vector(score, score_N), binary(truth, truth_N)
+    same_length(**{score: scores, truth: truths})
+    return scores, truths
+
+
+def predicted(prediction_N: ArrayLike, label_N: ArrayLike) -> tuple[Bools, Bools]:
+    """Return 0/1 predictions and labels of one length, both checked."""
+    prediction, label = binary("prediction", prediction_N), binary("label", label_N)
+    same_length(prediction=prediction, label=label)
+    return prediction, label
+
+
+def group_codes(groups_N: ArrayLike | None, num_images: int) -> tuple[Integers, int]:
+    """Return (code of each image's group, number of groups); without groups every image is its own."""
+    if groups_N is None:
+        return np.arange(num_images), num_images
+    groups = np.asarray(groups_N)
+    if groups.shape != (num_images,):
+        raise BadData(f"groups needs one label for each of {num_images:,} images, got shape {groups.shape}.")
+    names, codes = np.unique(groups, return_inverse=True)
+    return codes.astype(np.int64), len(names)
+
+
+def quotient(top_B: Floats, bottom_B: Floats) -> Floats:
+    """Divide, with NaN where the denominator is 0."""
+    result: Floats = np.divide(top_B, bottom_B, out=np.full(len(bottom_B), np.nan), where=bottom_B != 0)
+    return result

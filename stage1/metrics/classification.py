@@ -3,13 +3,12 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from stage1.metrics.arrays import binary, same_length
+from stage1.metrics.arrays import predicted
 
 
 def accuracy(prediction_N: ArrayLike, label_N: ArrayLike) -> float:
     """Return the share of predictions (0/1) that equal the label."""
-    prediction, label = binary("prediction", prediction_N), binary("label", label_N)
-    same_length(prediction=prediction, label=label)
+    prediction, label = predicted(prediction_N, label_N)
     return float((prediction == label).mean())
 
 
@@ -19,8 +18,7 @@ def mcc(prediction_N: ArrayLike, label_N: ArrayLike) -> float:
     >>> mcc([1, 1, 0, 0], [1, 1, 0, 0])
     1.0
     """
-    prediction, label = binary("prediction", prediction_N), binary("label", label_N)
-    same_length(prediction=prediction, label=label)
+    prediction, label = predicted(prediction_N, label_N)
     return float(correlation(*(float(cell.sum()) for cell in confusion(prediction, label))))
 
 

@@ -30,8 +30,14 @@ class Reliability:
 
 def nll(probability: ArrayLike, label_N: ArrayLike, *, floor: float = 1e-12) -> float:
     """Return the mean negative log-likelihood in nats; probabilities below `floor` count as `floor` (finite)."""
+    return float(nll_terms(probability, label_N, floor).mean())
+
+
+def nll_terms(probability: ArrayLike, label_N: ArrayLike, floor: float) -> Floats:
+    """Return each image's negative log-likelihood."""
     rows, labels = class_probabilities(probability, label_N)
-    return float(-np.log(np.maximum(rows[np.arange(len(rows)), labels], floor)).mean())
+    terms: Floats = -np.log(np.maximum(rows[np.arange(len(rows)), labels], floor))
+    return terms
 
 
 def brier(probability: ArrayLike, label_N: ArrayLike) -> float:
@@ -40,11 +46,16 @@ def brier(probability: ArrayLike, label_N: ArrayLike) -> float:
     >>> brier([0.5, 1.0], [1, 1])
     0.125
     """
+    return float(brier_terms(probability, label_N).mean())
+
+
+def brier_terms(probability: ArrayLike, label_N: ArrayLike) -> Floats:
+    """Return each image's squared distance from the truth."""
     rows, labels = class_probabilities(probability, label_N)
     truth = np.zeros_like(rows)
     truth[np.arange(len(rows)), labels] = 1
-    total = float(((rows - truth) ** 2).sum(axis=1).mean())
-    return total / 2 if np.ndim(probability) == 1 else total
+    squared: Floats = ((rows - truth) ** 2).sum(axis=1)
+    return squared / 2 if np.ndim(probability) == 1 else squared
 
 
 def ece(
@@ -81,7 +92,7 @@ def reliability(
     num_bins: int = 15,
 ) -> Reliability:
     """Return the table behind `ece` (same arguments), for a reliability diagram."""
-    score, hit = _scored(probability, label_N, kind)
+    score, hit = judged(probability, label_N, kind)
     bin_N, edges = _binned(score, bins, num_bins)
     count = np.bincount(bin_N, minlength=len(edges) - 1)
     held = count > 0
@@ -103,17 +114,15 @@ def ece_expected(
 
     Labels are drawn from the probabilities; an `ece` near this value is no evidence of miscalibration.
     """
-    rows = np.asarray(probability, dtype=np.float64)
-    placeholder = np.zeros(len(rows), dtype=np.int64)
-    score, _ = _scored(probability, placeholder, kind)
-    bin_N, edges = _binned(score, bins, num_bins)
-    count = np.bincount(bin_N, minlength=len(edges) - 1)
-    expected = np.bincount(bin_N, score, minlength=len(count))
+    placeholder = np.zeros(len(np.asarray(probability)))
+    score, _ = judged(probability, placeholder, kind)
+    bin_N, _ = _binned(score, bins, num_bins)
+    expected = np.bincount(bin_N, score)
     rng = np.random.default_rng(seed)
     total = 0.0
     for _ in range(num_simulations):
         hit = rng.random(len(score)) < score
-        total += float(np.abs(np.bincount(bin_N[hit], minlength=len(count)) - expected).sum())
+        total += float(np.abs(np.bincount(bin_N[hit], minlength=len(expected)) - expected).sum())
     return total / num_simulations / len(score)
 
 
@@ -137,7 +146,7 @@ def class_probabilities(probability: ArrayLike, label_N: ArrayLike) -> tuple[Flo
     return rows, labels
 
 
-def _scored(probability: ArrayLike, label_N: ArrayLike, kind: Kind) -> tuple[Floats, Floats]:
+def judged(probability: ArrayLike, label_N: ArrayLike, kind: Kind) -> tuple[Floats, Floats]:
     """Return (the probability that is judged, 1 where what it claims came true)."""
     rows, labels = class_probabilities(probability, label_N)
     if kind == "top_label":
@@ -150,16 +159,21 @@ def _scored(probability: ArrayLike, label_N: ArrayLike, kind: Kind) -> tuple[Flo
     )
 
 
-def _binned(score_N: Floats, bins: Bins, num_bins: int) -> tuple[Integers, Floats]:
-    """Return (bin of each score, edges of the bins)."""
+def check_bins(bins: Bins, num_bins: int) -> None:
+    """Refuse bins that do not exist."""
     if num_bins < 1:
         raise BadData(f"num_bins must be at least 1, got {num_bins}.")
+    if bins not in ("width", "mass"):
+        raise BadData(f"bins must be 'width' or 'mass', got {bins!r}.")
+
+
+def _binned(score_N: Floats, bins: Bins, num_bins: int) -> tuple[Integers, Floats]:
+    """Return (bin of each score, edges of the bins)."""
+    check_bins(bins, num_bins)
     if bins == "width":
         edges = np.linspace(0.0, 1.0, num_bins + 1)
-    elif bins == "mass":
+    else:
         ranked = np.sort(score_N)
         inner = [ranked[int(cut) - 1] for cut in np.arange(1, num_bins) * len(ranked) / num_bins if cut >= 1]
         edges = np.unique(np.concatenate([[0.0], inner, [1.0]]))
-    else:
-        raise BadData(f"bins must be 'width' or 'mass', got {bins!r}.")
     return np.clip(np.searchsorted(edges, score_N, side="left") - 1, 0, len(edges) - 2), edges

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from stage1.metrics.arrays import binary, same_length, vector
+from stage1.metrics.arrays import binary, scored
 
 
 def auroc(score_N: ArrayLike, label_N: ArrayLike) -> float:
@@ -12,9 +12,7 @@ def auroc(score_N: ArrayLike, label_N: ArrayLike) -> float:
     >>> auroc([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1])
     0.75
     """
-    score = vector("score", score_N)
-    label = binary("label", label_N)
-    same_length(score=score, label=label)
+    score, label = scored(score_N, label_N, "score", "label")
     negatives = np.sort(score[~label])
     positives = score[label]
     if not len(negatives) or not len(positives):

@@ -10,15 +10,17 @@ Legend: N images, G groups, B resamples of one block, R resamples in all.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from stage1.errors import BadConfig, BadData
-from stage1.metrics.arrays import Floats
+from stage1.errors import BadConfig
+from stage1.metrics.arrays import Floats, Integers, group_codes
 
 _BLOCK_ELEMENTS = 4_000_000
+_MOST_PARTS = 1000
 
 
 @dataclass(frozen=True)
@@ -45,50 +47,51 @@ class Resampler:
         groups_N: One label per image (any type that sorts), or None for independent images.
         num_resamples: At least 1; 2,000 for a 95 % interval.
         seed: Same seed, same weights, whatever the statistics.
-        multiplicity_N: How many images each row stands for (1 each by default); not with groups.
+
+    `unit_N` holds the drawn unit of each image, its group or itself: 0 to `num_units` - 1.
     """
 
     def __init__(
-        self,
-        num_images: int,
-        groups_N: ArrayLike | None = None,
-        *,
-        num_resamples: int = 2000,
-        seed: int = 0,
-        multiplicity_N: NDArray[np.int64] | None = None,
+        self, num_images: int, groups_N: ArrayLike | None = None, *, num_resamples: int = 2000, seed: int = 0
     ) -> None:
         if num_resamples < 1 or num_images < 1:
             raise BadConfig(f"Resampling needs images and resamples, got {num_images} and {num_resamples}.")
         self.num_images = num_images
         self.num_resamples = num_resamples
         self._seed = seed
-        self._group_N: NDArray[np.int64] | None = None
-        self._multiplicity_N = multiplicity_N
-        self.num_units = num_images if multiplicity_N is None else int(multiplicity_N.sum())
-        if groups_N is not None:
-            groups = np.asarray(groups_N)
-            if groups.shape != (num_images,):
-                raise BadData(f"groups needs one label for each of {num_images:,} images, got shape {groups.shape}.")
-            names, codes = np.unique(groups, return_inverse=True)
-            self.num_units = len(names)
-            if len(names) < num_images:
-                self._group_N = codes.astype(np.int64)
+        self.unit_N, self.num_units = group_codes(groups_N, num_images)
+
+    def counts(self) -> Iterator[Integers]:
+        """Yield, for each resample, how often each image or group was drawn: (G), `num_resamples` times."""
+        rng = np.random.default_rng(self._seed)
+        for _ in range(self.num_resamples):
+            yield np.bincount(rng.integers(0, self.num_units, self.num_units), minlength=self.num_units)
 
     def blocks(self) -> Iterator[Floats]:
         """Yield weights (B, N), `num_resamples` rows in all, each block at most 32 MB or one row."""
-        rng = np.random.default_rng(self._seed)
-        block = max(1, _BLOCK_ELEMENTS // self.num_images)
-        for start in range(0, self.num_resamples, block):
-            yield self._draw(rng, min(block, self.num_resamples - start))
+        counts = self.counts()
+        while rows := list(islice(counts, self._rows_at_once())):
+            yield self._spread(np.array(rows, dtype=np.float64))
 
-    def _draw(self, rng: np.random.Generator, rows: int) -> Floats:
-        if self._multiplicity_N is not None:
-            share = self._multiplicity_N / self.num_units
-            return rng.multinomial(self.num_units, share, size=rows).astype(np.float64)
-        counts = np.empty((rows, self.num_units))
-        for row in counts:
-            row[:] = np.bincount(rng.integers(0, self.num_units, self.num_units), minlength=self.num_units)
-        return counts if self._group_N is None else counts[:, self._group_N]
+    def without(self) -> Iterator[Floats]:
+        """Yield weights (B, N) that leave out each image or group once; above 1,000 of them, 1,000 random parts.
+
+        The skewness that BCa reads from these is known to 0.1 from 1,000 parts, and is divided by 6 times their root.
+        """
+        num_parts = min(self.num_units, _MOST_PARTS)
+        part_of_unit = np.arange(self.num_units) % num_parts
+        if self.num_units > num_parts:
+            part_of_unit = np.random.default_rng(self._seed).permutation(part_of_unit)
+        part_N = part_of_unit[self.unit_N]
+        block = self._rows_at_once()
+        for start in range(0, num_parts, block):
+            yield (part_N != np.arange(start, min(start + block, num_parts))[:, None]).astype(np.float64)
+
+    def _rows_at_once(self) -> int:
+        return max(1, _BLOCK_ELEMENTS // self.num_images)
+
+    def _spread(self, counts_BG: Floats) -> Floats:
+        return counts_BG if self.num_units == self.num_images else counts_BG[:, self.unit_N]
 
     def evaluate(self, statistics: Mapping[str, WeightedStatistic]) -> dict[str, Floats]:
         """Return, per statistic, its value on every resample: (R,) or (R, K)."""
@@ -100,9 +103,12 @@ class Resampler:
 
     def observed(self, statistic: WeightedStatistic) -> Floats:
         """Return the statistic of the sample itself: () or (K,)."""
-        ones = np.ones(self.num_images) if self._multiplicity_N is None else self._multiplicity_N.astype(np.float64)
-        value: Floats = statistic(ones[None, :])[0]
+        value: Floats = statistic(np.ones((1, self.num_images)))[0]
         return value
+
+    def jackknife(self, statistic: WeightedStatistic) -> Floats:
+        """Return the statistic without each image, group or part (see `without`)."""
+        return np.concatenate([statistic(weights) for weights in self.without()])
 
     def intervals(self, statistics: Mapping[str, WeightedStatistic], confidence: float = 0.95) -> dict[str, Interval]:
         """Return a percentile interval for each scalar statistic.

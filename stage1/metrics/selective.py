@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from stage1.metrics.arrays import Floats, binary, same_length, vector
+from stage1.metrics.arrays import Floats, binary, scored
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,13 @@ def risk_coverage(confidence_N: ArrayLike, error_N: ArrayLike) -> RiskCoverage:
 
     Reference: Geifman and El-Yaniv 2017; generalized risk: Traub et al., NeurIPS 2024.
     """
-    confidence = vector("confidence", confidence_N)
-    error = binary("error", error_N)
-    num_images = same_length(confidence=confidence, error=error)
-    order = np.argsort(-confidence, kind="stable")
+    confidence, error = scored(confidence_N, error_N)
+    num_images = len(error)
+    order = np.argsort(-confidence)
     ranked = confidence[order]
     last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
     accepted = last + 1.0
-    errors = np.cumsum(error[order], dtype=np.float64)[last]
+    errors = np.cumsum(error[order])[last]
     return RiskCoverage(ranked[last], accepted / num_images, errors / accepted, errors / num_images)
 
 
@@ -56,9 +55,8 @@ def augrc(confidence_N: ArrayLike, error_N: ArrayLike) -> float:
 
     Reference: Traub et al., NeurIPS 2024, arXiv 2407.01032.
     """
-    confidence = vector("confidence", confidence_N)
-    error = binary("error", error_N)
-    num_images = same_length(confidence=confidence, error=error)
+    confidence, error = scored(confidence_N, error_N)
+    num_images = len(error)
     ranked = np.sort(confidence)
     wrong = confidence[error]
     below = np.searchsorted(ranked, wrong, side="left")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from stage1.metrics.arrays import Floats, Integers, binary, same_length, vector
+from stage1.metrics.arrays import Floats, Integers, predicted, quotient, same_length, scored, vector
 from stage1.metrics.classification import confusion
 from stage1.metrics.resampling import WeightedStatistic
 
@@ -21,7 +21,7 @@ def weighted_ratio(numerator_N: ArrayLike, denominator_N: ArrayLike) -> Weighted
 
     def ratio(weights_BN: Floats) -> Floats:
         below = weights_BN @ bottom
-        return _quotient(weights_BN @ top, below)
+        return quotient(weights_BN @ top, below)
 
     return ratio
 
@@ -33,8 +33,7 @@ def weighted_mean(values_N: ArrayLike) -> WeightedStatistic:
 
 def weighted_augrc(confidence_N: ArrayLike, error_N: ArrayLike) -> WeightedStatistic:
     """Return AUGRC: sum_i w_i e_i (W(c < c_i) + W(c = c_i) / 2) / (sum w)^2."""
-    confidence, error = vector("confidence", confidence_N), binary("error", error_N)
-    same_length(confidence=confidence, error=error)
+    confidence, error = scored(confidence_N, error_N)
     below = _weight_below(confidence, error)
     wrong = np.flatnonzero(error)
 
@@ -48,8 +47,7 @@ def weighted_augrc(confidence_N: ArrayLike, error_N: ArrayLike) -> WeightedStati
 
 def weighted_auroc(score_N: ArrayLike, label_N: ArrayLike) -> WeightedStatistic:
     """Return AUROC; NaN where a resample lacks a class."""
-    score, label = vector("score", score_N), binary("label", label_N)
-    same_length(score=score, label=label)
+    score, label = scored(score_N, label_N, "score", "label")
     below = _weight_below(score, label)
     positives = np.flatnonzero(label)
 
@@ -60,29 +58,28 @@ def weighted_auroc(score_N: ArrayLike, label_N: ArrayLike) -> WeightedStatistic:
         # All pairs less those among positives, which tie or order themselves to exactly half.
         ordered = np.einsum("be,be->b", weights, twice) / 2 - positive**2 / 2
         pairs = positive * (total - positive)
-        return _quotient(ordered, pairs)
+        return quotient(ordered, pairs)
 
     return auroc
 
 
 def weighted_mcc(prediction_N: ArrayLike, label_N: ArrayLike) -> WeightedStatistic:
     """Return Matthews' correlation; NaN where a margin is empty."""
-    cells = np.column_stack(confusion(binary("prediction", prediction_N), binary("label", label_N))).astype(np.float64)
+    cells = np.column_stack(confusion(*predicted(prediction_N, label_N))).astype(np.float64)
 
     def mcc(weights_BN: Floats) -> Floats:
         tp, fn, tn, fp = (weights_BN @ cells).T
         product = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)
-        return _quotient(tp * tn - fp * fn, np.sqrt(product))
+        return quotient(tp * tn - fp * fn, np.sqrt(product))
 
     return mcc
 
 
 def weighted_generalized_risk(confidence_N: ArrayLike, error_N: ArrayLike, coverage_K: ArrayLike) -> WeightedStatistic:
     """Return P(wrong and accepted) at each coverage (B, K), linear between distinct confidences: a curve's band."""
-    confidence, error = vector("confidence", confidence_N), binary("error", error_N)
-    same_length(confidence=confidence, error=error)
+    confidence, error = scored(confidence_N, error_N)
     targets = vector("coverage", coverage_K)
-    order, last = _distinct(-confidence)
+    order, last = distinct(-confidence)
     wrong = error[order].astype(np.float64)
 
     def generalized_risk(weights_BN: Floats) -> Floats:
@@ -105,14 +102,8 @@ def difference(first: WeightedStatistic, second: WeightedStatistic) -> WeightedS
     return paired
 
 
-def _quotient(top_B: Floats, bottom_B: Floats) -> Floats:
-    """Divide, with NaN where the denominator is 0."""
-    result: Floats = np.divide(top_B, bottom_B, out=np.full(len(bottom_B), np.nan), where=bottom_B != 0)
-    return result
-
-
-def _distinct(score_N: Floats) -> tuple[Integers, Integers]:
-    """Return (ascending order, position of the last member of each run of ties)."""
+def distinct(score_N: Floats) -> tuple[Integers, Integers]:
+    """Return (ascending order, ties by row; position of the last member of each run of ties)."""
     order = np.argsort(score_N, kind="stable")
     ranked = score_N[order]
     return order, np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
@@ -120,7 +111,7 @@ def _distinct(score_N: Floats) -> tuple[Integers, Integers]:
 
 def _weight_below(score_N: Floats, chosen_N: np.ndarray) -> Callable[[Floats], tuple[Floats, Floats]]:
     """Prepare, for each chosen image, twice the weight beneath it with ties counted half, and the total weight."""
-    order, last = _distinct(score_N)
+    order, last = distinct(score_N)
     run_of_row = np.empty(len(order), dtype=np.int64)
     run_of_row[order] = np.repeat(np.arange(len(last)), np.diff(last, prepend=-1))
     runs = run_of_row[chosen_N]

@@ -37,5 +37,8 @@ class PredictConfig(BaseModel):
     channel: str = Field("demo", description="Channel whose current bundle is the champion.")
     batch_size: int = Field(256, ge=1, description="Images a step.")
     memory_limit_mb: int = Field(1024, ge=0, description="Decoded images are kept in memory up to this.")
+    shards: str = Field(
+        "", description="Where `stage1 data shard` packed the manifest; empty reads images from where they were split."
+    )
     threads: int = Field(0, ge=0, description="CPU threads; 0 takes every core.")
     num_thumbnails: int = Field(12, ge=0, le=200, description="Pictures of the worst misses, and as many false alarms.")

@@ -18,6 +18,7 @@ from stage1.policy.config import Aim, CalibrateConfig, Constraint, PolicyName, S
 from stage1.policy.gate import GatePolicy
 from stage1.policy.plan import Plan, PlanRow, aimed_misses, certify_probability, plan, positives_for_power
 from stage1.policy.predictions import Decisions, Predictions
+from stage1.policy.price import Price, price, price_columns
 from stage1.policy.scrc import ScrcPolicy
 from stage1.policy.softmax import SoftmaxPolicy
 
@@ -35,6 +36,7 @@ __all__ = [
     "PlanRow",
     "PolicyName",
     "Predictions",
+    "Price",
     "ScrcOptions",
     "ScrcPolicy",
     "SoftmaxPolicy",
@@ -48,5 +50,7 @@ __all__ = [
     "load_policy",
     "plan",
     "positives_for_power",
+    "price",
+    "price_columns",
     "write_policy",
 ]

@@ -5,20 +5,24 @@ what was missing, and it defers every image.
 """
 
 import json
+from abc import ABC, abstractmethod
 from functools import cache
 from importlib.resources import files
 from typing import Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 from jsonschema import Draft202012Validator
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from pydantic import ConfigDict, Field
 
-from stage1.errors import BadArtifact
+from stage1.errors import BadArtifact, BadData
 from stage1.policy.config import Constraint, PolicyName, Section
-from stage1.policy.predictions import Bools, Decisions, Floats
+from stage1.policy.predictions import Bools, Decisions, Floats, logit_pairs, margin
 
 BoundBy = Literal["certificate", "aim", "expectation", "nothing"]
+BLOCK = 16_384
+"""Rows decided at a time: a handful of float64 columns of them fit a core's second-level cache."""
+_FIRST_BYTE, _SECOND_BYTE = np.array([[1, 0], [0, 1]], dtype=np.uint8).view(np.uint16)[:, 0]
 
 
 class Evidence(Section):
@@ -40,12 +44,13 @@ class Evidence(Section):
     )
 
 
-class ExitPolicy(Section):
+class ExitPolicy(Section, ABC):
     """Fields and behaviour of every exit policy. `Evidence.images == 0` marks a policy that no data was given to."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
     name: ClassVar[PolicyName]
     file: ClassVar[str]
+    reads_gate: ClassVar[bool] = True
 
     constraint: Constraint
     feasible: bool = Field(description="False: the constraint cannot be met; every image is deferred.")
@@ -57,15 +62,43 @@ class ExitPolicy(Section):
     def decide(self, logits: ArrayLike, gate: ArrayLike | None = None) -> Decisions:
         """Return exit or defer, label or set, and a probability for every image.
 
+        Rows are worked through in blocks that stay in the processor's cache; every row is decided by itself, so one
+        image and a million get the same answers.
+
         Args:
             logits: (N, 2); a row that is not finite is deferred.
             gate: Gate logits (N); needed by the gate and scrc policies.
         """
-        raise NotImplementedError
+        pairs = logit_pairs(logits)
+        scores = gate_scores(gate, len(pairs)) if self.reads_gate else None
+        found = Decisions(
+            np.empty(len(pairs), np.bool_),
+            np.empty(len(pairs), np.int8),
+            np.empty(len(pairs)),
+            np.empty((len(pairs), 2), np.bool_),
+        )
+        columns = [getattr(found, name) for name in Decisions.__annotations__]
+        with np.errstate(invalid="ignore", over="ignore"):
+            for start in range(0, len(pairs), BLOCK):
+                rows = slice(start, start + BLOCK)
+                d = margin(pairs[rows])
+                gate_rows = d if scores is None else scores[rows].astype(np.float64)
+                self._block(d, gate_rows, Decisions(*(column[rows] for column in columns)))
+        return found
 
+    @abstractmethod
+    def _block(self, d_N: Floats, gate_N: Floats, found: Decisions) -> None:
+        """Write the decisions of a block of rows.
+
+        Args:
+            d_N: Margins, NaN where not finite; may be overwritten.
+            gate_N: Gate logits as they came; the margins where the policy reads no gate.
+            found: What to write into.
+        """
+
+    @abstractmethod
     def confidence(self, logits: ArrayLike, gate: ArrayLike | None = None) -> Floats:
         """Return the score (N) by which this policy ranks images, higher is surer: what AUGRC judges."""
-        raise NotImplementedError
 
     def to_json(self) -> dict[str, Any]:
         """Return the artifact's content; `from_json` turns it back into an equal policy."""
@@ -97,17 +130,36 @@ class ExitPolicy(Section):
         return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
-def answer(feasible: bool, answered_N: Bools, label_N: Bools, probability_N: Floats, set_N2: Bools) -> Decisions:
-    """Return decisions; an infeasible policy defers everything with the full set."""
-    if not feasible:
-        answered_N = np.zeros(len(answered_N), dtype=bool)
-        set_N2 = np.ones((len(answered_N), 2), dtype=bool)
-    return Decisions(answered_N, label_N.astype(np.int8), probability_N, set_N2)
+def write_single(found: Decisions, answered_N: Bools, label_N: Bools) -> None:
+    """Write answers, and {label} where answered, {0, 1} where deferred."""
+    deferred_N = ~answered_N
+    write_sets(found, deferred_N | ~label_N, deferred_N | label_N)
+    found.answered[:] = answered_N
+    found.label[:] = label_N.view(np.int8)
 
 
-def single_sets(answered_N: Bools, label_N: Bools) -> Bools:
-    """Return {label} where answered and {0, 1} where deferred."""
-    return np.column_stack([~answered_N | ~label_N, ~answered_N | label_N])
+def write_sets(found: Decisions, zero_N: Bools, one_N: Bools) -> None:
+    """Write which classes each set holds, both bytes of a row at a time."""
+    found.set.view(np.uint16)[:, 0] = zero_N * _FIRST_BYTE | one_N * _SECOND_BYTE
+
+
+def write_probability(found: Decisions, log_odds_N: Floats) -> None:
+    """Write 1 / (1 + exp(-x)) in place; exp may overflow, where the probability is 0 to the last digit but 308."""
+    out = found.probability
+    np.negative(log_odds_N, out=out)
+    np.exp(out, out=out)
+    out += 1.0
+    np.reciprocal(out, out=out)
+
+
+def gate_scores(gate: ArrayLike | None, num_images: int) -> NDArray[np.float32] | Floats:
+    """Return gate logits, one an image."""
+    if gate is None:
+        raise BadData("This policy reads the gate: give the model's gate logits beside the logits.")
+    scores = np.asarray(gate)
+    if scores.shape != (num_images,):
+        raise BadData(f"gate needs one entry for each of {num_images:,} images, got shape {scores.shape}.")
+    return scores if scores.dtype == np.float32 else scores.astype(np.float64)
 
 
 @cache

@@ -12,23 +12,35 @@ from stage1.policy.scrc import ScrcPolicy
 from stage1.policy.softmax import SoftmaxPolicy
 
 
-def fit(name: PolicyName, predictions: Predictions, config: CalibrateConfig) -> ExitPolicy:
-    """Return one policy fitted on val_calib, feasible or not."""
+def fit(
+    name: PolicyName, predictions: Predictions, config: CalibrateConfig, planning: Predictions | None = None
+) -> ExitPolicy:
+    """Return one policy fitted on val_calib, feasible or not.
+
+    Args:
+        name: Which one.
+        predictions: val_calib: what the promise rests on.
+        config: Constraint, aim, options.
+        planning: val_select, for what must be chosen without val_calib (how many negatives to answer, which acceptance
+            levels to test); None plans less well and promises the same.
+    """
     constraint, aim = config.constraint, config.aim
     if name == "softmax":
-        return SoftmaxPolicy.fit(predictions, constraint, aim=aim)
+        return SoftmaxPolicy.fit(predictions, constraint, aim=aim, planning=planning)
     if name == "gate":
-        return GatePolicy.fit(predictions, constraint, aim=aim)
+        return GatePolicy.fit(predictions, constraint, aim=aim, planning=planning)
     return ScrcPolicy.fit(predictions, constraint, aim=aim, options=config.scrc)
 
 
-def fit_all(predictions: Predictions, config: CalibrateConfig) -> dict[PolicyName, ExitPolicy]:
+def fit_all(
+    predictions: Predictions, config: CalibrateConfig, planning: Predictions | None = None
+) -> dict[PolicyName, ExitPolicy]:
     """Return the three policies fitted on val_calib; infeasible ones included."""
-    return {name: fit(name, predictions, config) for name in POLICIES}
+    return {name: fit(name, predictions, config, planning) for name in POLICIES}
 
 
 def choose(
-    policies: Mapping[str, ExitPolicy],
+    policies: Mapping[PolicyName, ExitPolicy],
     predictions: Predictions,
     exit_policy: str,
 ) -> str:

@@ -34,8 +34,10 @@ class Aim(Section):
     test_positives: int | None = Field(
         None, ge=1, description="Positives expected in val_test; null: as many as in val_calib."
     )
-    answered_negatives: Share = Field(
-        0.5, description="Share of negatives the softmax policy plans to answer; its FPR certificate needs that many."
+    answered_negatives: Share | None = Field(
+        None,
+        description="Share of negatives the softmax policy plans to answer, which its FPR certificate needs; null: "
+        "planned on val_select.",
     )
 
 
@@ -62,3 +64,7 @@ class CalibrateConfig(Section):
     )
     aim: Aim = Aim()
     scrc: ScrcOptions = ScrcOptions()
+    price_limits: tuple[Share, ...] = Field(
+        (0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2),
+        description="Limits of FNR at which prices.json says what each policy would answer; []: none.",
+    )

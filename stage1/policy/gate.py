@@ -3,15 +3,13 @@
 from typing import ClassVar, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
-from stage1.calibration.activations import sigmoid
 from stage1.calibration.platt import Platt
-from stage1.errors import BadData
-from stage1.policy.base import ExitPolicy, answer, single_sets
+from stage1.policy.base import ExitPolicy, gate_scores, write_probability, write_single
 from stage1.policy.config import Aim, Constraint, PolicyName, Section
-from stage1.policy.predictions import Decisions, Floats, Predictions, margin
+from stage1.policy.predictions import Decisions, Floats, Predictions, logit_pairs
 
 
 class PlattMap(Section):
@@ -36,32 +34,39 @@ class GatePolicy(ExitPolicy):
     positive_from: float = Field(description="Among accepted, class 1 iff d >= this.")
 
     @classmethod
-    def fit(cls, predictions: Predictions, constraint: Constraint, *, aim: Aim | None = None) -> "GatePolicy":
-        """Fit on val_calib by fixed-sequence testing; see stage1.policy.fitting.gate."""
+    def fit(
+        cls,
+        predictions: Predictions,
+        constraint: Constraint,
+        *,
+        aim: Aim | None = None,
+        planning: Predictions | None = None,
+    ) -> "GatePolicy":
+        """Fit on val_calib by fixed-sequence testing, planned on val_select; see stage1.policy.fitting.gate."""
         from stage1.policy.fitting.gate import fit_gate
 
-        return fit_gate(predictions, constraint, aim or Aim())
+        return fit_gate(predictions, constraint, aim or Aim(), planning)
 
-    def decide(self, logits: ArrayLike, gate: ArrayLike | None = None) -> Decisions:
+    def _block(self, d_N: Floats, gate_N: Floats, found: Decisions) -> None:
         """Answer where the gate is sure enough."""
-        d, g = margin(logits), gate_scores(gate)
-        answered = (g > (-np.inf if self.accept_above is None else self.accept_above)) & np.isfinite(d)
-        label = d >= self.positive_from
-        return answer(self.feasible, answered, label, sigmoid(d), single_sets(answered, label))
+        if self.feasible:
+            answered_N = gate_N > (-np.inf if self.accept_above is None else self.accept_above)
+            answered_N &= np.isfinite(gate_N) & np.isfinite(d_N)
+        else:
+            answered_N = np.zeros(len(d_N), dtype=np.bool_)
+        write_single(found, answered_N, d_N >= self.positive_from)
+        write_probability(found, d_N)
 
-    def confidence(self, logits: ArrayLike, gate: ArrayLike | None = None) -> Floats:  # noqa: ARG002
-        """Return the gate logit: Platt scaling with a positive slope cannot change its ranking."""
-        return gate_scores(gate)
+    def confidence(self, logits: ArrayLike, gate: ArrayLike | None = None) -> Floats:
+        """Return the gate logit, NaN where not finite; Platt scaling with a positive slope keeps its ranking."""
+        return _finite(gate_scores(gate, len(logit_pairs(logits))))
 
     def acceptance(self, gate: ArrayLike) -> Floats:
-        """Return the calibrated probability (N) that the label is right, given the gate."""
-        return Platt.from_json(self.platt.model_dump()).apply(gate_scores(gate))
+        """Return the calibrated probability (N) that the label is right, given the gate; NaN where not finite."""
+        return Platt.from_json(self.platt.model_dump()).apply(_finite(gate_scores(gate, len(np.asarray(gate)))))
 
 
-def gate_scores(gate: ArrayLike | None) -> Floats:
-    """Return gate logits as float64, NaN where not finite."""
-    if gate is None:
-        raise BadData("This policy reads the gate: give the model's gate logits beside the logits.")
-    scores = np.array(gate, dtype=np.float64)
-    scores[~np.isfinite(scores)] = np.nan
-    return scores
+def _finite(scores_N: NDArray[np.float32] | Floats) -> Floats:
+    finite = np.array(scores_N, dtype=np.float64)
+    finite[~np.isfinite(finite)] = np.nan
+    return finite

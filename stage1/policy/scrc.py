@@ -1,17 +1,14 @@
 """SCRC: the gate accepts, Dirichlet-calibrated prediction sets answer where they hold exactly one class."""
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import Field
 
-from stage1.calibration.activations import sigmoid
-from stage1.calibration.dirichlet import Dirichlet
-from stage1.policy.base import ExitPolicy, answer
+from stage1.policy.base import BLOCK, ExitPolicy, write_probability, write_sets
 from stage1.policy.config import Aim, Constraint, PolicyName, ScrcOptions, Section
-from stage1.policy.gate import gate_scores
-from stage1.policy.predictions import Bools, Decisions, Floats, Predictions, logit_pairs, margin
+from stage1.policy.predictions import Bools, Decisions, Floats, Predictions, margin
 
 
 class DirichletMap(Section):
@@ -22,6 +19,20 @@ class DirichletMap(Section):
     off_diagonal: float
     intercept_penalty: float
     findings: tuple[str, ...] = ()
+
+    def log_odds(self, d_N: Floats) -> Floats:
+        """Return the map's log-odds of class 1 (N), a function of the margin alone; NaN stays NaN."""
+        (zero_zero, zero_one), (one_zero, one_one) = self.weight
+        result_N = np.empty(len(d_N))
+        for start in range(0, len(d_N), BLOCK):
+            d = d_N[start : start + BLOCK]
+            both = np.log1p(np.exp(-np.abs(d)))
+            # ln p_1 = min(d, 0) - both and ln p_0 = min(-d, 0) - both.
+            part = result_N[start : start + BLOCK]
+            np.multiply(one_one - zero_one, np.minimum(d, 0.0) - both, out=part)
+            part += (one_zero - zero_zero) * (np.minimum(-d, 0.0) - both)
+            part += self.intercept[1] - self.intercept[0]
+        return result_N
 
 
 class ScrcPolicy(ExitPolicy):
@@ -53,15 +64,23 @@ class ScrcPolicy(ExitPolicy):
 
         return fit_scrc(predictions, constraint, aim or Aim(), options or ScrcOptions())
 
-    def decide(self, logits: ArrayLike, gate: ArrayLike | None = None) -> Decisions:
+    def _block(self, d_N: Floats, gate_N: Floats, found: Decisions) -> None:
         """Answer accepted images whose prediction set is a single class."""
-        log_odds, g = self.log_odds(logits), gate_scores(gate)
-        accepted = (g >= (-np.inf if self.accept_from is None else self.accept_from)) & np.isfinite(log_odds)
-        sets = prediction_sets(log_odds, -np.inf if self.set_from is None else self.set_from)
-        sets[~accepted] = True
-        answered = sets[:, 0] != sets[:, 1]
-        label = np.where(answered, sets[:, 1], log_odds >= 0)
-        return answer(self.feasible, answered, label, sigmoid(log_odds), sets)
+        log_odds_N = self.dirichlet.log_odds(d_N)
+        if self.feasible:
+            accepted_N = gate_N >= (-np.inf if self.accept_from is None else self.accept_from)
+            accepted_N &= np.isfinite(gate_N) & np.isfinite(log_odds_N)
+        else:
+            accepted_N = np.zeros(len(d_N), dtype=np.bool_)
+        deferred_N = ~accepted_N
+        zero_N, one_N = prediction_sets(log_odds_N, -np.inf if self.set_from is None else self.set_from)
+        zero_N |= deferred_N
+        one_N |= deferred_N
+        answered_N = zero_N != one_N
+        found.answered[:] = answered_N
+        found.label[:] = np.where(answered_N, one_N, log_odds_N >= 0)
+        write_sets(found, zero_N, one_N)
+        write_probability(found, log_odds_N)
 
     def confidence(self, logits: ArrayLike, gate: ArrayLike | None = None) -> Floats:  # noqa: ARG002
         """Return |calibrated log-odds|: it ranks as the highest calibrated probability does."""
@@ -69,19 +88,9 @@ class ScrcPolicy(ExitPolicy):
 
     def log_odds(self, logits: ArrayLike) -> Floats:
         """Return calibrated log-odds of class 1; NaN where the logits are not finite."""
-        data: dict[str, Any] = self.dirichlet.model_dump()
-        return calibrated_log_odds(Dirichlet.from_json(data), logits)
+        return self.dirichlet.log_odds(margin(logits))
 
 
-def calibrated_log_odds(dirichlet: Dirichlet, logits: ArrayLike) -> Floats:
-    """Return the map's log-odds of class 1, a function of the margin alone; NaN where that is not finite."""
-    d = margin(logit_pairs(logits))
-    scores = dirichlet.log_scores(np.column_stack([np.zeros(len(d)), np.nan_to_num(d)]))
-    result = scores[:, 1] - scores[:, 0]
-    result[np.isnan(d)] = np.nan
-    return result
-
-
-def prediction_sets(log_odds_N: Floats, set_from: float) -> Bools:
-    """Return which classes (N, 2) have calibrated log-odds >= set_from."""
-    return np.column_stack([-log_odds_N >= set_from, log_odds_N >= set_from])
+def prediction_sets(log_odds_N: Floats, set_from: float) -> tuple[Bools, Bools]:
+    """Return whether class 0 and whether class 1 is in each set: their calibrated log-odds are >= set_from."""
+    return log_odds_N <= -set_from, log_odds_N >= set_from

@@ -55,14 +55,19 @@ def model_card(
     return "\n\n".join(parts) + "\n"
 
 
-def verdict_markdown(decision: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
+def verdict_markdown(
+    decision: Mapping[str, Any], metrics: Mapping[str, Any], facts: Mapping[str, object] | None = None
+) -> str:
     """Write the verdict, its reason, the checks and the policies for the Kubeflow UI.
 
     Args:
         decision: decision.json.
         metrics: metrics.json.
+        facts: What the run was about, by name (channel, commit, data digest); empty ones are left out.
     """
-    return f"# {_verdict_lines(decision, metrics)}\n\n{_checks(decision)}\n\n{_policies(metrics)}\n"
+    known = [[plain(name), code(str(value))] for name, value in (facts or {}).items() if value not in (None, "")]
+    about = "\n\n" + table(["Of", ""], known) if known else ""
+    return f"# {_verdict_lines(decision, metrics)}\n\n{_checks(decision)}\n\n{_policies(metrics)}{about}\n"
 
 
 def _front_matter(name: str, version: str, licence: str) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from stage1.report.markup import clean, clip
 
+_IN_CODE = str.maketrans({"`": "'", "|": "/", "<": "‹", ">": "›"})
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&!])")
 
 
@@ -14,8 +15,8 @@ def plain(text: str, limit: int = 400) -> str:
 
 
 def code(text: str, limit: int = 200) -> str:
-    """Return a code span that its content cannot close."""
-    inner = " ".join(clip(clean(text), limit).replace("`", "'").replace("|", "/").split())
+    """Return a code span that its content cannot close; no tag stands in it even for a reader that ignores spans."""
+    inner = " ".join(clip(clean(text), limit).translate(_IN_CODE).split())
     return f"`{inner}`" if inner else "n/a"
 
 

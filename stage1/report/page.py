@@ -19,17 +19,18 @@ def render(story: Story) -> str:
     Returns:
         A whole HTML document in UTF-8, under 5 MB, that needs neither scripts nor a network.
     """
-    told = [(section, content) for section in SECTIONS if (content := section.build(story)) is not None]
+    told = [(each, content) for each in SECTIONS if (content := each.build(story)) is not None]
     contents = el(
         "nav",
-        el("ul", *(el("li", el("a", section.title, href=f"#{section.name}")) for section, _ in told)),
+        el("ul", *(el("li", el("a", each.title, href=f"#{each.name}")) for each, _ in told)),
         aria_label="Contents",
     )
-    main = el("main", opening(story), contents, *(_section(s.name, s.title, content) for s, content in told), id="top")
-    return str(document(_head(story), el("body", _banner(story), "\n", main, _footer())))
+    main = el("main", opening(story), contents, *(section(s.name, s.title, content) for s, content in told), id="top")
+    return str(document(head(story.title), el("body", _banner(story), "\n", main, footer())))
 
 
-def _head(story: Story) -> Markup:
+def head(title: str) -> Markup:
+    """Build the head of a page that loads nothing: policy, title and the style sheet."""
     css = files("stage1.report").joinpath("style.css").read_text(encoding="utf-8")
     return el(
         "head",
@@ -39,7 +40,7 @@ def _head(story: Story) -> Markup:
         el("meta", name="color-scheme", content="light dark"),
         el("meta", name="referrer", content="no-referrer"),
         el("link", rel="icon", href="data:,"),
-        el("title", story.title),
+        el("title", title),
         style(css),
     )
 
@@ -48,12 +49,14 @@ def _banner(story: Story) -> Markup:
     return el("header", el("p", "stage1 evaluation report", cls="eyebrow"), el("h1", el("bdi", story.title)))
 
 
-def _section(name: str, title: str, content: Markup) -> Markup:
+def section(name: str, title: str, content: Markup) -> Markup:
+    """Build one section under its heading."""
     heading = el("h2", title, id=f"{name}-heading")
     return join(["\n", el("section", heading, content, id=name, aria_labelledby=f"{name}-heading")])
 
 
-def _footer() -> Markup:
+def footer() -> Markup:
+    """Build the page's last line."""
     return el(
         "footer", el("p", "Written by stage1. This page is complete in itself: it loads nothing and runs nothing.")
     )

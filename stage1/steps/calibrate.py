@@ -4,11 +4,13 @@ The parts keep the names that users of this field know: the threshold sweep (sof
 calibration (Dirichlet and two thresholds).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from stage1.data.predictions import PredictionTable
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from stage1.policy import (
     POLICIES,
     CalibrateConfig,
@@ -18,8 +20,11 @@ from stage1.policy import (
     choose,
     coverage,
     fit,
+    price,
+    price_columns,
     write_policy,
 )
+from stage1.steps.calibration_rows import calibration_rows
 from stage1.steps.documents import write_json
 from stage1.steps.step import StepResult, step
 
@@ -42,8 +47,9 @@ def calibrate(predictions: Path, out: Path, *, config: CalibrateConfig = Calibra
     """Fit all three policies and choose one.
 
     Args:
-        predictions: Output folder of the predict step; only its val_calib rows are seen.
-        out: Receives softmax/thresholds.json, gate/gateparams.json, scrc/scrcparams.json and policies.json.
+        predictions: Output folder of the predict step; promises rest on its val_calib rows alone, plans on val_select.
+        out: Receives softmax/thresholds.json, gate/gateparams.json, scrc/scrcparams.json, policies.json, and
+            prices.json and prices.parquet: what each policy would answer at other limits of FNR.
         config: Constraint, exit policy, aim.
     """
     return _fit(predictions, out, config, POLICIES, exit_policy=config.exit_policy)
@@ -70,9 +76,9 @@ def calibrate_scrc(predictions: Path, out: Path, *, config: CalibrateConfig = Ca
 def _fit(
     predictions: Path, out: Path, config: CalibrateConfig, names: Iterable[PolicyName], *, exit_policy: str
 ) -> Calibrated:
-    table = PredictionTable.read(predictions / "predictions.parquet").split("val_calib", allowed=("val_calib",))
-    rows = Predictions(table.logits_N2, table.labels_N, table.numbers_N("gate"), table.strings_N("group"))
-    policies: dict[str, ExitPolicy] = {name: fit(name, rows, config) for name in names}
+    seen = calibration_rows(predictions / "predictions.parquet")
+    rows, planning = seen["val_calib"], seen["val_select"] if len(seen["val_select"]) else None
+    policies: dict[PolicyName, ExitPolicy] = {name: fit(name, rows, config, planning) for name in names}
     for policy in policies.values():
         write_policy(policy, out)
     result = Calibrated(
@@ -91,4 +97,20 @@ def _fit(
         for name, policy in policies.items()
     }
     write_json(out / "policies.json", {"schema": "stage1/policies/v1", "chosen": result.chosen, "policies": summary})
+    _write_prices(out, policies, rows, config, planning)
     return result
+
+
+def _write_prices(
+    out: Path,
+    policies: Mapping[PolicyName, ExitPolicy],
+    rows: Predictions,
+    config: CalibrateConfig,
+    planning: Predictions | None,
+) -> None:
+    """Write the same table twice: as JSON columns, and as parquet."""
+    table = price_columns(price(policies, rows, config, planning))
+    write_json(out / "prices.json", {"schema": "stage1/prices/v1", "split": "val_calib", "columns": table})
+    types = {"policy": pa.string(), "feasible": pa.bool_(), "answered_positives": pa.int64(), "misses": pa.int64()}
+    schema = pa.schema([(name, types.get(name, pa.float64())) for name in table])
+    pq.write_table(pa.table(table, schema=schema), out / "prices.parquet", compression="zstd")

@@ -19,6 +19,7 @@ from stage1.data.synth import SynthConfig, render_scene
 from stage1.errors import Stage1Error
 from stage1.evaluation.judge import worst_indices
 from stage1.model import PredictConfig
+from stage1.steps.agreement import TOLERANCE, write_agreement
 from stage1.steps.artifact import read_artifact
 from stage1.steps.documents import write_json
 from stage1.steps.rows import held_out_rows
@@ -28,7 +29,6 @@ from stage1.storage import open_store
 if TYPE_CHECKING:
     from stage1.training.scoring import Scores
 
-_TOLERANCE = 1e-4
 _CANARIES = SynthConfig(num_drives=8, frames_per_drive=4, image_size=96, seed=2026)
 _THUMBNAIL = 192
 
@@ -55,8 +55,8 @@ def predict(manifest: Path, model: Path, out: Path, *, config: PredictConfig = P
     Args:
         manifest: Output folder of the split step.
         model: Output folder of the train step.
-        out: Receives predictions.parquet, model.onnx, agreement.json, thumbnails/, canaries/ and canaries.json; with a
-            champion also champion.parquet and champion.json.
+        out: Receives predictions.parquet, model.onnx, agreement.json, onnx.parquet, thumbnails/, canaries/ and
+            canaries.json; with a champion also champion.parquet and champion.json.
         config: Channel of the champion, batch size, thumbnails.
 
     Raises:
@@ -70,18 +70,18 @@ def predict(manifest: Path, model: Path, out: Path, *, config: PredictConfig = P
     classifier, description = load_model(model)
     preprocessing = Preprocessing.from_json(description.facts["preprocessing"])
     rows = table.rows(*HELD_OUT, allowed=HELD_OUT)
-    images = ImageBatches(rows, preprocessing, config.memory_limit_mb)
+    images = ImageBatches(rows, preprocessing, config.memory_limit_mb, shards=config.shards)
     scores = score(classifier, images, config.batch_size, report=True)
     predictions = PredictionTable(_columns(rows, scores), table.data_digest, read_artifact(model, "model").digest)
     predictions.write(out / "predictions.parquet")
     test_N = np.flatnonzero(rows.splits == "val_test")
-    _write_thumbnails(out / "thumbnails", predictions, rows, test_N, config.num_thumbnails)
+    _write_thumbnails(out / "thumbnails", predictions, images, test_N, config.num_thumbnails)
 
     export_onnx(classifier, preprocessing.image_size, out / "model.onnx")
     network = Network((out / "model.onnx").read_bytes())
-    difference = _check_agreement(network, images, scores, test_N, config.batch_size, out)
+    difference = _check_agreement(network, images, scores, rows.table["id"].to_pylist(), test_N, config.batch_size, out)
     _write_canaries(network, preprocessing, out)
-    champion = _score_champion(config, table.rows("val_test", allowed=HELD_OUT), out)
+    champion = _score_champion(config, rows, images, test_N, out)
     return Predicted(len(rows), difference, champion)
 
 
@@ -100,47 +100,34 @@ def _check_agreement(
     network: Network,
     images: ImageBatches,
     scores: "Scores",
+    ids: list[str],
     test_N: NDArray[np.int64],
     batch_size: int,
     out: Path,
 ) -> float:
-    """Compare the exported graph with the model on all of val_test and write agreement.json."""
+    """Compare the exported graph with the model on all of val_test and write agreement.json and onnx.parquet."""
     batches = [test_N[start : start + batch_size] for start in range(0, len(test_N), batch_size)]
-    parts = [network(images.take(batch)) for batch in batches]
-    logits_N2 = np.concatenate([logits for logits, _ in parts]) if parts else np.empty((0, 2))
-    gate_N = np.concatenate([gate for _, gate in parts]) if parts else np.empty(0)
-    apart = max(
-        np.abs(logits_N2 - scores.logits_N2[test_N]).max(initial=0),
-        np.abs(gate_N - scores.gate_N[test_N]).max(initial=0),
-    )
-    same = int(((logits_N2[:, 1] > logits_N2[:, 0]) == (scores.margin_N[test_N] > 0)).sum())
-    write_json(
-        out / "agreement.json",
-        {
-            "schema": "stage1/agreement/v1",
-            "images": len(test_N),
-            "max_logit_difference": float(apart),
-            "same_label": same,
-            "tolerance": _TOLERANCE,
-        },
-    )
-    if apart > _TOLERANCE * max(1.0, float(np.abs(logits_N2).max(initial=0))):
+    parts = [network(images_BHW3) for images_BHW3 in images.batches(batches)]
+    graph_N3 = np.concatenate([np.column_stack(part) for part in parts]) if parts else np.empty((0, 3))
+    model_N3 = np.column_stack([scores.logits_N2[test_N], scores.gate_N[test_N]]).astype(np.float64)
+    apart, tolerated = write_agreement(out, [str(ids[row]) for row in test_N], model_N3, graph_N3)
+    if not tolerated:
         raise Stage1Error(
-            f"model.onnx differs from the trained model by {apart:.2g} in a logit on val_test; at most {_TOLERANCE} "
+            f"model.onnx differs from the trained model by {apart:.2g} in a logit on val_test; at most {TOLERANCE} "
             "relative to the largest logit is tolerated. The backbone has an operation that does not export faithfully."
         )
-    return float(apart)
+    return apart
 
 
 def _write_thumbnails(
-    folder: Path, predictions: PredictionTable, rows: Rows, test_N: NDArray[np.int64], count: int
+    folder: Path, predictions: PredictionTable, images: ImageBatches, test_N: NDArray[np.int64], count: int
 ) -> None:
     """Small pictures of the surest misses and false alarms on val_test, for the report."""
     folder.mkdir()
     test = held_out_rows(predictions.split("val_test", allowed=HELD_OUT))
     for indices in worst_indices(test, count):
         for index in indices:
-            image = decode(rows.root / rows.table["uri"][int(test_N[index])].as_py())
+            image = decode(images.read(int(test_N[index])))
             image.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.LANCZOS)
             image.save(folder / f"{test.ids_N[index]}.jpg", quality=85)
 
@@ -161,7 +148,9 @@ def _write_canaries(network: Network, preprocessing: Preprocessing, out: Path) -
     write_json(out / "canaries.json", {"schema": "stage1/canaries/v1", "canaries": entries})
 
 
-def _score_champion(config: PredictConfig, rows: Rows, out: Path) -> str:
+def _score_champion(
+    config: PredictConfig, rows: Rows, images: ImageBatches, test_N: NDArray[np.int64], out: Path
+) -> str:
     """Score the same val_test rows with the channel's current bundle, by the consumer's own code."""
     store = open_store(config.store)
     pointer = Channel(store, config.channel).read()
@@ -169,9 +158,8 @@ def _score_champion(config: PredictConfig, rows: Rows, out: Path) -> str:
         return ""
     bundle = Bundle.load(store.uri_of(f"bundles/sha256/{pointer.digest}"))
     events.note(f"scoring the champion of channel {config.channel}: {pointer.digest[:12]}, sequence {pointer.sequence}")
-    paths = [rows.root / uri for uri in rows.table["uri"].to_pylist()]
-    logits_N2, gate_N = bundle.score(paths)
-    table = rows.table.select(["id"])
+    logits_N2, gate_N = bundle.score(images.files(test_N))
+    table = rows.table.select(["id"]).take(pa.array(test_N))
     for name, values in (("logit_0", logits_N2[:, 0]), ("logit_1", logits_N2[:, 1]), ("gate", gate_N)):
         table = table.append_column(name, pa.array(values, pa.float32()))
     import pyarrow.parquet as pq

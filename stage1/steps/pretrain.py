@@ -25,7 +25,7 @@ def pretrain(manifest: Path, out: Path, *, config: PretrainConfig = PretrainConf
     """Build the configured backbone and train it to fill in hidden patches.
 
     Args:
-        manifest: Output folder of the split step; only its train rows are seen.
+        manifest: Output folder of the split step; only its train rows are seen, those without labels too.
         out: Receives backbone.safetensors, backbone.json, history.json and reconstructions.png.
         config: Backbone, preprocessing, epochs (0 skips the training), mask.
     """
@@ -33,8 +33,8 @@ def pretrain(manifest: Path, out: Path, *, config: PretrainConfig = PretrainConf
     from stage1.training.checkpoint import Checkpoints
     from stage1.training.pretrain import pretrain_backbone
 
-    rows = Manifest.read(manifest / "manifest.parquet").rows("train", allowed=("train",))
-    images = ImageBatches(rows, config.preprocessing, config.memory_limit_mb)
+    rows = Manifest.read(manifest / "manifest.parquet").rows("train", allowed=("train",), unlabeled=True)
+    images = ImageBatches(rows, config.preprocessing, config.memory_limit_mb, shards=config.shards)
     result = pretrain_backbone(images, config, Checkpoints(resume_folder(out)))
     facts = {"preprocessing": config.preprocessing.to_json()}
     save_backbone(out, result.backbone, Description(config.backbone, config.preprocessing.image_size, facts))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from stage1.config import ReportConfig
-from stage1.report import Story, render
+from stage1.report import Story, render, verdict_markdown
 from stage1.steps.artifact import provenance, read_artifact
 from stage1.steps.documents import read_json, write_json
 from stage1.steps.step import StepResult, step
@@ -37,7 +37,7 @@ def report(
 
     Args:
         manifest, backbone, model, predictions, policies, evaluation, decision: Output folders of the steps before.
-        out: Receives report.html and report.json (id of the MLflow run).
+        out: Receives report.html, verdict.md, report.json (id of the MLflow run) and mlflow/ (the record).
         config: Title and tracking.
     """
     folders = {
@@ -52,7 +52,10 @@ def report(
     story = _story(folders, config)
     page = out / "report.html"
     page.write_text(render(story), encoding="utf-8")
-    run_id = record_run(config.tracking, _record(folders, story, config, page))
+    (out / "verdict.md").write_text(
+        verdict_markdown(story.decision, story.metrics, _facts(story, config)), encoding="utf-8"
+    )
+    run_id = record_run(config.tracking, _record(folders, story, config, page), out)
     write_json(out / "report.json", {"schema": "stage1/report/v1", "mlflow_run": run_id})
     return Reported(run_id)
 
@@ -75,6 +78,16 @@ def _story(folders: dict[str, Path], config: ReportConfig) -> Story:
         provenance=provenance(folders),
         title=f"stage1 {config.channel}",
     )
+
+
+def _facts(story: Story, config: ReportConfig) -> dict[str, object]:
+    return {
+        "Channel": config.channel,
+        "Commit": story.provenance["commit"],
+        "Code": story.provenance["code"],
+        "Data": story.provenance["data_digest"],
+        "Model": story.metrics["model_digest"],
+    }
 
 
 def _record(folders: dict[str, Path], story: Story, config: ReportConfig, page: Path) -> RunRecord:

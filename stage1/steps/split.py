@@ -18,6 +18,9 @@ class Split(StepResult):
     num_positives: int
     num_groups: int
     num_skipped: int
+    num_unlabeled: int
+    num_synthetic: int
+    near_duplicate_pairs: int
     train_images: int
     val_test_images: int
     val_test_positives: int
@@ -28,9 +31,10 @@ def split(data: str, out: Path, *, config: SplitConfig = SplitConfig()) -> Split
     """Read every image once, assign whole groups to splits by a salted hash, and write the manifest.
 
     Args:
-        data: Folder with one sub-folder per class, or a .csv or .parquet sheet with path, label and optional group.
+        data: Labelled images, local or on s3://: a folder with one sub-folder per class, a .csv or .parquet sheet with
+            path, label and optional group, parquet files with the images' bytes, COCO .json, or a YOLO folder.
         out: Receives manifest.parquet and split.json.
-        config: Columns, positive class, salt, fractions, budget of bad images.
+        config: Columns, positive class, further sources, salt, fractions, near-duplicates, budget of bad images.
 
     Raises:
         BadData: The data set cannot be used; says what came and what to do.
@@ -49,6 +53,9 @@ def split(data: str, out: Path, *, config: SplitConfig = SplitConfig()) -> Split
         num_positives=sum(part["positives"] for part in splits.values()),
         num_groups=read["num_groups"],
         num_skipped=sum(read["skipped_by_reason"].values()),
+        num_unlabeled=read["num_unlabeled"],
+        num_synthetic=read["num_synthetic"],
+        near_duplicate_pairs=read["near_duplicates"].get("pairs", 0),
         train_images=splits["train"]["images"],
         val_test_images=splits["val_test"]["images"],
         val_test_positives=splits["val_test"]["positives"],

@@ -44,7 +44,8 @@ def train(manifest: Path, backbone: Path, out: Path, *, config: TrainConfig = Tr
 
     def labelled(split: str) -> LabelledImages:
         rows = table.rows(split, allowed=("train", "val_select"))
-        return LabelledImages(ImageBatches(rows, preprocessing, config.memory_limit_mb), rows.labels)
+        images = ImageBatches(rows, preprocessing, config.memory_limit_mb, shards=config.shards)
+        return LabelledImages(images, rows.labels)
 
     result = train_classifier(
         network, labelled("train"), labelled("val_select"), config, Checkpoints(resume_folder(out))

@@ -11,7 +11,8 @@ class StoredObject:
 
     Attributes:
         data: All of its bytes.
-        version: Opaque; equal for equal reads, and what `swap` compares with.
+        version: Opaque; what `swap` compares with. Equal bytes may have an equal version, so a writer that must notice
+            every change in between puts something new into the bytes, as a channel's sequence does.
     """
 
     data: bytes

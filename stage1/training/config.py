@@ -53,6 +53,14 @@ class LoopConfig(BaseModel):
         ge=0,
         description="Decoded images are kept in memory up to this; above it they are decoded as they are used.",
     )
+    shards: str = Field(
+        "",
+        description="Where `stage1 data shard` packed the manifest: a folder or s3://bucket/prefix; images are "
+        "streamed from there. Empty reads every image from where it was split.",
+    )
+    shard_window: int = Field(
+        8, ge=1, description="Shards whose images are mixed while they are streamed; twice as many are held in memory."
+    )
     threads: int = Field(0, ge=0, description="CPU threads; 0 takes every core.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU where there is one.")
 
@@ -81,10 +89,26 @@ class PhaseConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    loss: Literal["ce", "selective"] = Field(
-        "ce", description="ce: cross-entropy of all heads; selective: SelectiveNet."
+    loss: Literal["ce", "selective", "crc"] = Field(
+        "ce",
+        description="ce: cross-entropy of all heads; selective: SelectiveNet; crc: conformal-risk training.",
     )
     epochs: int = Field(ge=1, description="Passes over the training split.")
+
+
+class RiskConfig(BaseModel):
+    """Conformal-risk training: false positives are lowered at the threshold that misses `alpha` of the positives."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    alpha: float = Field(
+        0.02, gt=0, lt=1, description="Tolerated miss rate; a batch needs about 2 / alpha positives (99 at 0.02)."
+    )
+    temperature: float = Field(0.1, gt=0, description="Softness of the false-positive rate, in units of probability.")
+    window: int = Field(2, ge=0, description="Ranks on either side of the conformal one that make the threshold.")
+    share: float = Field(
+        0.5, gt=0, le=1, description="Share of the conformal risk in the loss; the rest is the loss of phase ce."
+    )
 
 
 class TrainConfig(LoopConfig):
@@ -96,12 +120,19 @@ class TrainConfig(LoopConfig):
         description="Losses in order, each with its number of epochs.",
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Cross-entropy label smoothing.")
+    positive_share: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Share of positives among the images of an epoch, by repeating some; null takes every image once.",
+    )
     positive_weight: float = Field(1.0, gt=0, description="Weight of a positive in the cross-entropy.")
     target_coverage: float = Field(0.9, gt=0, le=1, description="Coverage that the gate is trained for (selective).")
     coverage_penalty: float = Field(32.0, gt=0, description="Lambda of SelectiveNet's coverage term.")
     selective_share: float = Field(
         0.5, gt=0, le=1, description="Share of the selective loss; the rest is the aux head's."
     )
+    risk: RiskConfig = RiskConfig()
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout on pooled features.")
     ema_decay: float = Field(
         0.99, ge=0, lt=1, description="Decay a step of the averaged weights, which are evaluated and kept."

@@ -7,6 +7,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from stage1.model.classifier import Outputs
+from stage1.training.config import RiskConfig
+from stage1.training.conformal_risk import conformal_risk_loss
 
 
 def cross_entropy(
@@ -42,12 +44,14 @@ def supervised(
     target_coverage: float,
     coverage_penalty: float,
     selective_share: float,
+    risk: RiskConfig,
 ) -> Tensor:
     """Return the loss of one batch in the phase `loss`.
 
     In phase `ce` the heads cls and aux learn the label and the gate learns whether cls is right, without pulling at
     cls, so that it starts the selective phase from a useful place; in phase `selective` it is
-    `selective_share` x SelectiveNet's objective + (1 - `selective_share`) x the aux head's cross-entropy.
+    `selective_share` x SelectiveNet's objective + (1 - `selective_share`) x the aux head's cross-entropy; in phase
+    `crc` it is `risk.share` x the conformal risk + (1 - `risk.share`) x the loss of phase `ce`.
     """
     losses_N = cross_entropy(
         outputs.logits_N2, labels_N, positive_weight=positive_weight, label_smoothing=label_smoothing
@@ -55,10 +59,13 @@ def supervised(
     aux = cross_entropy(
         outputs.aux_N2, labels_N, positive_weight=positive_weight, label_smoothing=label_smoothing
     ).mean()
-    if loss == "ce":
+    if loss != "selective":
         right_N = (outputs.logits_N2.detach().argmax(dim=1) == labels_N).to(outputs.gate_N.dtype)
         gate = functional.binary_cross_entropy_with_logits(outputs.gate_N, right_N)
-        return losses_N.mean() + aux + 0.1 * gate
+        plain = losses_N.mean() + aux + 0.1 * gate
+        if loss == "ce":
+            return plain
+        return risk.share * conformal_risk_loss(outputs.logits_N2, labels_N, risk) + (1 - risk.share) * plain
     selective = selective_loss(
         losses_N, outputs.gate_N, target_coverage=target_coverage, coverage_penalty=coverage_penalty
     )

@@ -42,7 +42,7 @@ def pretrain_backbone(images: ImageBatches, config: PretrainConfig, checkpoints:
         BadData: There are no images.
         Interrupted: SIGINT or SIGTERM came; the same call goes on.
     """
-    sampler = Sampler(images, config.batch_size, config.seed)
+    sampler = Sampler(images, config.batch_size, config.seed, window=config.shard_window)
     device = prepare_device(config)
     backbone = build_backbone(config.backbone, config.preprocessing.image_size)
     masked = MaskedModel(backbone, config.mask_patch, config.mask_ratio).to(device)

@@ -4,6 +4,7 @@ Shapes: N images, 2 classes.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -20,7 +21,8 @@ from stage1.model.classifier import SelectiveClassifier
 from stage1.training.augmentation import augment
 from stage1.training.batches import Batch, Sampler
 from stage1.training.checkpoint import Checkpoints
-from stage1.training.config import TrainConfig
+from stage1.training.config import RiskConfig, TrainConfig
+from stage1.training.conformal_risk import check_batch
 from stage1.training.device import prepare_device
 from stage1.training.loop import Loop
 from stage1.training.losses import supervised
@@ -51,15 +53,25 @@ def train_classifier(
 
     Raises:
         BadData: A class is missing from the training split, or `select` is empty.
+        BadConfig: A batch of the phase crc has too few positives or negatives.
         Interrupted: SIGINT or SIGTERM came; the same call goes on.
     """
     _check_labels(train.labels_N, select.labels_N)
     device = prepare_device(config)
     model = SelectiveClassifier(backbone, config.dropout).to(device)
-    sampler = Sampler(train.images, config.batch_size, config.seed)
+    sampler = Sampler(
+        train.images,
+        config.batch_size,
+        config.seed,
+        window=config.shard_window,
+        labels_N=None if config.positive_share is None else train.labels_N,
+        positive_share=config.positive_share,
+    )
     loop = Loop(model, sampler, config, epochs=config.epochs, checkpoints=checkpoints, ema_decay=config.ema_decay)
     labels_N = torch.from_numpy(train.labels_N.astype(np.int64))
     phases = [phase.loss for phase in config.phases for _ in range(phase.epochs)]
+
+    _check_batches(sampler, train.labels_N, phases, config.risk)
 
     def loss_function(batch: Batch, epoch: int, generator: torch.Generator) -> Tensor:
         images_BHW3 = augment(batch.images_BHW3.to(device), generator, config.augment)
@@ -72,6 +84,7 @@ def train_classifier(
             target_coverage=config.target_coverage,
             coverage_penalty=config.coverage_penalty,
             selective_share=config.selective_share,
+            risk=config.risk,
         )
 
     def after_epoch(epoch: int, _mean_loss: float) -> dict[str, Any]:
@@ -96,6 +109,13 @@ def _judge(scores: Scores, labels_N: NDArray[np.int8]) -> dict[str, Any]:
         "val_accuracy": float(1 - wrong_N.mean()),
         "val_auroc": ranking if math.isfinite(ranking := float(auroc(margin_N, labels_N))) else None,
     }
+
+
+def _check_batches(sampler: Sampler, labels_N: NDArray[np.int8], phases: Sequence[str], risk: RiskConfig) -> None:
+    """Look at every batch to come of the phase crc: its order is known, and hours later is late to be refused."""
+    for epoch in (number for number, phase in enumerate(phases) if phase == "crc"):
+        for rows_B in sampler.rows_of_epoch(epoch):
+            check_batch(int((labels_N[rows_B] == 1).sum()), len(rows_B), risk)
 
 
 def _check_labels(train_N: NDArray[np.int8], select_N: NDArray[np.int8]) -> None:

@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 import onnx
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
+from safetensors.numpy import save
 
 from stage1.bundle import Bundle, CanaryImage, write_bundle
 from stage1.data.preprocess import Preprocessing
@@ -82,6 +85,39 @@ def policy(**changes: Any) -> SoftmaxPolicy:
     return SoftmaxPolicy(**(fields | changes))
 
 
+def weights(value: float = 1.5) -> bytes:
+    """A model.safetensors with every kind of number."""
+    return bytes(
+        save(
+            {
+                "float": np.full((5, 3), value, np.float32),
+                "half": np.full(3, value, np.float16),
+                "double": np.full(7, value),
+                "count": np.array([3], np.int64),
+                "nothing": np.empty(0, np.float32),
+            }
+        )
+    )
+
+
+@dataclass(frozen=True)
+class KeyPair:
+    """Two files, as openssl writes them."""
+
+    private: Path
+    public: Path
+
+    @classmethod
+    def make(cls, folder: Path, curve: ec.EllipticCurve | None = None) -> "KeyPair":
+        """Make a new pair in a folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        key = ec.generate_private_key(curve or ec.SECP256R1())
+        pair = cls(folder / "signing.pem", folder / "signing.pub.pem")
+        pair.private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        pair.public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+        return pair
+
+
 def picture(colour: tuple[int, int, int], size: int = 20) -> NDArray[np.uint8]:
     return np.full((size, size, 3), colour, np.uint8)
 
@@ -112,7 +148,7 @@ class Maker:
         sources.mkdir(parents=True)
         (sources / "model.onnx").write_bytes(network().SerializeToString())
         (sources / "thresholds.json").write_text(dumps(policy()))
-        (sources / "model.safetensors").write_bytes(bytes(range(256)))
+        (sources / "model.safetensors").write_bytes(weights())
         canaries = []
         for index, colour in enumerate((RED, BLUE, GREY)):
             Image.fromarray(picture(colour)).save(sources / f"{index}.png")

@@ -1,9 +1,14 @@
 """Whatever is done to a bundle, loading it is a BundleRejected with its reason, and never another exception."""
 
-import hashlib
+import io
 import json
 import os
+import pickle
 import shutil
+import struct
+import threading
+import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,15 +16,15 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
-from stage1.bundle import Bundle, verify
-from stage1.bundle.documents import canonical, digest_of
+from stage1.bundle import Bundle, read_signing_key, sign, verify
+from stage1.bundle.documents import canonical
 from stage1.errors import BundleRejected
 from stage1.policy.artifact import dumps
-from tests.bundle.making import Maker, decision, policy
+from tests.bundle.attacking import Edit, add_file, files_of, rejected, replaced, reseal
+from tests.bundle.making import RED, KeyPair, Maker, decision, network, picture, policy
 from tests.promotion.candidates import CHAMPION, OTHER
-
-Edit = Callable[[Path], object]
 
 
 @pytest.fixture(scope="module")
@@ -33,35 +38,11 @@ def bundle(good: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(good, tmp_path / "bundle"))
 
 
-def files_of(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-
-
-def rejected(uri: str | Path, match: str | None = None) -> str:
-    with pytest.raises(BundleRejected, match=match) as caught:
-        verify(uri)
-    with pytest.raises(BundleRejected, match=match):
-        Bundle.load(uri)
-    assert str(caught.value)
-    return str(caught.value)
-
-
-def reseal(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    """Change bundle.json as a skilled attacker would, so that every digest is right again."""
-    document = json.loads((folder / "bundle.json").read_bytes())
-    change(document)
-    document.pop("digest", None)
-    for name, entry in document.get("files", {}).items():
-        path = folder / name
-        if isinstance(entry, dict) and path.is_file() and not path.is_symlink():
-            entry |= {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "size": path.stat().st_size}
-    (folder / "bundle.json").write_bytes(canonical({**document, "digest": digest_of(document)}))
-
-
-def add_file(folder: Path, name: str, data: bytes) -> None:
-    (folder / name).parent.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_bytes(data)
-    reseal(folder, lambda document: document["files"].update({name: {}}))
+@pytest.fixture
+def signed(bundle: Path, keys: KeyPair) -> Path:
+    """The same, signed."""
+    sign(bundle, read_signing_key(keys.private))
+    return bundle
 
 
 def test_the_bundle_that_is_attacked_is_good(bundle: Path) -> None:
@@ -203,6 +184,22 @@ def canaries(change: Callable[[list[dict[str, Any]]], object]) -> Edit:
     return edit
 
 
+class Payload:
+    """What a pickle does to whoever loads it."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (os.system, ("false",))
+
+
+def archive() -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as written:
+        written.writestr("data.pkl", pickle.dumps(Payload()))
+    return stream.getvalue()
+
+
+ARCHIVE = archive()
+PICKLE = pickle.dumps(Payload(), protocol=4)
 INFEASIBLE = dumps(policy(feasible=False, reason="needs 149 positives, got 12"))
 REFUSED = {**decision(), "promote": False}
 ONE_REFUSES = decision()
@@ -213,6 +210,10 @@ ATTACKS: dict[str, tuple[Edit, str]] = {
     "extra file in a folder": (lambda f: (f / "canaries" / "9.png").write_bytes(b""), "does not list"),
     "hidden file": (lambda f: (f / ".hidden").write_bytes(b""), "does not list: '.hidden'"),
     "git folder": (lambda f: ((f / ".git").mkdir(), (f / ".git" / "config").write_bytes(b"")), "does not list"),
+    "gitignore": (lambda f: (f / ".gitignore").write_bytes(b"*"), "does not list: '.gitignore'"),
+    "gitattributes": (lambda f: (f / ".gitattributes").write_bytes(b"*"), "does not list: '.gitattributes'"),
+    "github folder": (lambda f: ((f / ".github").mkdir(), (f / ".github" / "a").write_bytes(b"")), "does not list"),
+    "git folder that is listed": (lambda f: add_file(f, ".git/config.json", b"{}"), "no file named '.git/config.json'"),
     "hidden file that is listed": (lambda f: add_file(f, ".hidden.json", b"{}\n"), "no file named '.hidden.json'"),
     "empty folder": (lambda f: (f / "folder").mkdir(), "empty folder"),
     "renamed file": (lambda f: (f / "README.md").rename(f / "readme2.md"), "does not list: 'readme2.md'"),
@@ -268,6 +269,10 @@ ATTACKS: dict[str, tuple[Edit, str]] = {
     "lists itself": (manifest(lambda d: d["files"].update({"bundle.json": d["files"]["README.md"]})), "lists itself"),
     "pickle": (lambda f: add_file(f, "model.pkl", b"x"), "no file of the kind"),
     "zip": (lambda f: add_file(f, "all.zip", b"PK"), "no file of the kind"),
+    "zip under the name of weights": (replaced("model.safetensors", ARCHIVE), "header has"),
+    "pickle under the name of weights": (replaced("model.safetensors", PICKLE), "header has"),
+    "pickle under the name of the policy": (replaced("thresholds.json", PICKLE), "not strict JSON"),
+    "zip under the name of the model card": (replaced("README.md", ARCHIVE), "is no text"),
     "no suffix": (lambda f: add_file(f, "model", b"x"), "no file of the kind"),
     "no model card": (manifest(lambda d: d["files"].pop("README.md")), "lists no README.md"),
     "no model": (manifest(lambda d: d["files"].pop("model.onnx")), "lists no model.onnx"),
@@ -287,6 +292,12 @@ ATTACKS: dict[str, tuple[Edit, str]] = {
         "canonical|says",
     ),
     "no digest": (text_of_manifest(lambda t: t.replace('"digest": ', '"digest_": ', 1)), "breaks schema"),
+    "signature as a listed file": (lambda f: add_file(f, "bundle.sig", b"{}"), "no file of the kind of 'bundle.sig'"),
+    "signature of nothing": (lambda f: (f / "bundle.sig").write_bytes(b""), "bundle.sig is not strict JSON"),
+    "signature that is none": (lambda f: (f / "bundle.sig").write_bytes(b"{}\n"), "no signature of model-signing"),
+    "signature as link": (lambda f: (f / "bundle.sig").symlink_to("README.md"), "Rejected bundle"),
+    "signature as folder": (lambda f: (f / "bundle.sig").mkdir(), "no plain file"),
+    "huge signature": (lambda f: (f / "bundle.sig").write_bytes(b" " * ((1 << 20) + 1)), "at most 1,048,576"),
     "an array": (text_of_manifest(lambda _: "[]\n"), "breaks schema"),
     "not UTF-8": (lambda f: (f / "bundle.json").write_bytes(b"\xff\xfe{}"), "not strict JSON"),
     "empty": (lambda f: (f / "bundle.json").write_bytes(b""), "not strict JSON"),
@@ -302,12 +313,32 @@ def test_attack(bundle: Path, name: str) -> None:
     rejected(bundle, match)
 
 
+@pytest.mark.parametrize("name", [name for name in ATTACKS if not name.startswith(("signature", "huge signature"))])
+def test_attack_on_a_signed_bundle(signed: Path, name: str, keys: KeyPair) -> None:
+    ATTACKS[name][0](signed)
+    rejected(signed, public_key=keys.public)
+
+
+def huge_png() -> bytes:
+    """A picture whose header promises 10^10 pixels."""
+    stream = io.BytesIO()
+    Image.new("L", (1, 1)).save(stream, "png")
+    data = bytearray(stream.getvalue())
+    data[16:24] = struct.pack(">II", 100_000, 100_000)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    return bytes(data)
+
+
 CANARY_ATTACKS: dict[str, tuple[Edit, str]] = {
     "numbers": (canaries(lambda c: c[0].update(gate=2.9)), "does not reproduce"),
     "one logit": (canaries(lambda c: c[1].update(logits=[7.8, 0.3])), "does not reproduce"),
     "answer": (canaries(lambda c: c[0].update(answer="defer", label=None)), "answers canary 0 with exit roadwork"),
     "label": (canaries(lambda c: c[0].update(label="nothing")), "answers canary 0 with exit roadwork"),
     "image": (swap_two, "does not reproduce"),
+    "huge image": (replaced("canaries/0.png", huge_png()), "Image 0"),
+    "pickle as model": (replaced("model.onnx", PICKLE), "model.onnx cannot be used"),
+    "zip as model": (replaced("model.onnx", ARCHIVE), "model.onnx cannot be used"),
+    "model of NaN": (replaced("model.onnx", network(float("nan")).SerializeToString()), "off by up to nan"),
     "no image": (lambda f: (f / "canaries" / "0.png").write_bytes(b"x"), "Image 0"),
     "policy": (policy_file(dumps(policy(positive_from=7.9))), "answers canary 0 with defer None"),
 }
@@ -328,7 +359,7 @@ def test_a_size_beyond_the_limit_is_rejected_before_anything_is_read(bundle: Pat
     os.truncate(path, (4 << 20) + 1)
     reseal(bundle, lambda _: None)
     rejected(bundle, r"README\.md has 4,194,305 bytes; at most 4,194,304")
-    os.truncate(path, 4 << 20)
+    path.write_bytes(b" " * (4 << 20))
     reseal(bundle, lambda _: None)
     verify(bundle)
 
@@ -366,8 +397,8 @@ def test_a_file_that_changes_between_check_and_use_is_not_used(bundle: Path, mon
     """What runs is what was checked: the model is replaced right after verification."""
     from stage1.bundle import consumer
 
-    def verify_then_replace(uri: str | Path) -> Any:
-        verified = verify(uri)
+    def verify_then_replace(uri: str | Path, *arguments: Any, **more: Any) -> Any:
+        verified = verify(uri, *arguments, **more)
         (bundle / "model.onnx").write_bytes(b"evil")
         (bundle / "thresholds.json").write_bytes(b"{}")
         return verified
@@ -375,6 +406,38 @@ def test_a_file_that_changes_between_check_and_use_is_not_used(bundle: Path, mon
     monkeypatch.setattr(consumer, "verify", verify_then_replace)
     loaded = Bundle.load(bundle)
     assert loaded.decide([bundle / "canaries" / "0.png"])[0].label == "roadwork"
+
+
+def test_a_model_that_is_exchanged_again_and_again_never_decides(bundle: Path) -> None:
+    """A race for real: another thread puts a model that says the opposite in place of the good one, and back."""
+    good = (bundle / "model.onnx").read_bytes()
+    evil = network(-8.0).SerializeToString()
+    assert len(good) == len(evil), "the size must not give it away"
+    stop = threading.Event()
+
+    def exchange() -> None:
+        while not stop.is_set():
+            for data in (evil, good):
+                (bundle.parent / "next").write_bytes(data)
+                (bundle.parent / "next").replace(bundle / "model.onnx")
+
+    thread = threading.Thread(target=exchange)
+    thread.start()
+    outcomes = {"good": 0, "rejected": 0}
+    try:
+        for _ in range(150):
+            try:
+                answer = Bundle.load(bundle).decide([picture(RED)])[0]
+            except BundleRejected:
+                outcomes["rejected"] += 1
+            else:
+                outcomes["good"] += 1
+                assert answer.label == "roadwork"
+    finally:
+        stop.set()
+        thread.join()
+    assert outcomes["good"] + outcomes["rejected"] == 150
+    assert min(outcomes.values()) > 0, outcomes
 
 
 def test_a_fault_of_the_disk_is_a_rejection(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:

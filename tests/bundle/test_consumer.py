@@ -23,7 +23,8 @@ def sigmoid(x: float) -> float:
 
 def test_public_names() -> None:
     names = ["Answer", "Bundle", "BundleRejected", "CanaryImage", "Channel", "Entry", "Manifest", "Pointer", "Promoted"]
-    names += ["Verified", "promote", "record_look", "rollback", "verify", "write_bundle"]
+    names += ["SigningKey", "Verified", "promote", "read_signing_key", "record_look", "rollback", "sign"]
+    names += ["signing_key_from", "verify", "write_bundle"]
     assert room.__all__ == names
     assert all(hasattr(room, name) for name in names)
 

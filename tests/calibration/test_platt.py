@@ -5,8 +5,10 @@ import json
 import numpy as np
 import pytest
 from scipy.optimize import minimize
+from sklearn.linear_model import LogisticRegression
 
 from stage1.calibration import Platt
+from stage1.calibration.findings import NOT_CONVERGED, ONE_CLASS
 from stage1.errors import BadData
 
 
@@ -55,9 +57,7 @@ def test_separable_scores_are_said_and_stay_finite(touching):
 def test_one_class_gives_platts_constant(label):
     platt = Platt().fit([1.0, 2.0, 3.0], [label] * 3)
     assert platt.apply([0.0, 9.0]) == pytest.approx([(4 if label else 1) / 5] * 2)
-    assert platt.findings == (
-        "Only one class was given, so the score cannot be judged; the probability is a constant (Platt's target).",
-    )
+    assert platt.findings == (ONE_CLASS,)
 
 
 def test_equal_scores_give_the_share_of_positives():
@@ -93,3 +93,60 @@ def test_bad_input_is_refused(score, label, message):
 def test_incomplete_json_is_refused():
     with pytest.raises(BadData, match="Platt needs slope, intercept and findings"):
         Platt.from_json({"slope": 1.0})
+
+
+def test_scikit_learn_agrees():
+    score, label = simulated(0.7, -0.4)
+    peer = LogisticRegression(C=np.inf, tol=1e-12, max_iter=10_000).fit(score[:, None], label)
+    found = Platt().fit(score, label)
+    assert (found.slope, found.intercept) == pytest.approx((peer.coef_[0, 0], peer.intercept_[0]), rel=1e-6)
+
+
+@pytest.mark.parametrize("slope", [-1, 1])
+def test_perfect_and_perfectly_wrong_scores(slope):
+    platt = Platt().fit(slope * np.linspace(-1, 1, 40), np.repeat([0, 1], 20))
+    assert np.sign(platt.slope) == slope
+    assert [sentence[:15] for sentence in platt.findings] == ["The scores sepa"] + ["The slope is no"] * (slope < 0)
+    assert platt.apply(slope * np.linspace(-1, 1, 40)).min() > 1e-3
+
+
+def test_a_fit_that_did_not_converge_is_dropped_and_said(monkeypatch):
+    monkeypatch.setattr("stage1.calibration.logistic.MAX_STEPS", 1)
+    assert Platt().fit(*simulated(0.7, -0.4)) == Platt(1.0, 0.0, (NOT_CONVERGED,))
+
+
+def test_one_positive_is_enough_for_a_finite_fit():
+    platt = Platt().fit([0.0, 1.0, 2.0, 3.0], [0, 0, 1, 0])
+    assert platt.findings == ()
+    assert platt.apply([0.0, 1.0, 2.0, 3.0]).sum() == pytest.approx(1, abs=1e-9)
+
+
+def test_float32_scores_give_the_map_of_float64():
+    score, label = simulated(0.7, -0.4, 500)
+    narrow = score.astype(np.float32)
+    assert Platt().fit(narrow, label) == Platt().fit(narrow.astype(np.float64), label)
+
+
+def test_labels_may_be_booleans_and_floats_but_whole():
+    score, label = simulated(0.7, -0.4, 100)
+    assert (
+        Platt().fit(score, label.astype(bool)) == Platt().fit(score, label.astype(float)) == Platt().fit(score, label)
+    )
+    with pytest.raises(BadData, match=r"row 0 holds 0.5"):
+        Platt().fit([1.0, 2.0], [0.5, 1.0])
+    with pytest.raises(BadData, match=r"row 1 holds -1"):
+        Platt().fit([1.0, 2.0], [0, -1])
+    with pytest.raises(BadData, match="labels need whole numbers, got <U1"):
+        Platt().fit([1.0, 2.0], ["0", "1"])
+
+
+@pytest.mark.parametrize("field", ["slope", "intercept"])
+def test_a_map_that_is_not_finite_is_refused(field):
+    with pytest.raises(BadData, match="Platt needs a finite slope and intercept, got"):
+        Platt.from_json({**Platt().to_json(), field: float("nan")})
+
+
+def test_narrow_scores_are_widened_before_they_are_mapped():
+    platt, narrow = Platt(0.3, 0.1), np.array([0.1, -3.7], dtype=np.float32)
+    assert np.array_equal(platt.apply(narrow), platt.apply(narrow.astype(np.float64)))
+    assert platt.apply(narrow).dtype == np.float64

@@ -68,10 +68,36 @@ def test_probabilities_do_not_depend_on_a_shift_of_the_logits():
 def test_json_is_exact_and_checked():
     found = Temperature().fit(*simulated(1.3))
     assert Temperature.from_json(json.loads(json.dumps(found.to_json()))) == found
-    with pytest.raises(BadData, match="must be positive, got 0"):
+    with pytest.raises(BadData, match="must be positive and finite, got 0"):
         Temperature.from_json({"temperature": 0, "findings": []})
     with pytest.raises(BadData, match="needs temperature and findings"):
         Temperature.from_json({})
+    with pytest.raises(BadData, match="must be positive and finite, got inf"):
+        Temperature.from_json({"temperature": float("inf"), "findings": []})
+
+
+def test_many_blocks_are_one_fit(monkeypatch):
+    logits, label = simulated(1.3)
+    whole = Temperature().fit(logits, label).temperature
+    monkeypatch.setattr("stage1.calibration.rows.BLOCK", 1024)
+    assert Temperature().fit(logits, label).temperature == pytest.approx(whole, rel=1e-12)
+
+
+def test_equal_logits_are_left_alone():
+    found = Temperature().fit(np.ones((6, 2)), [0, 1, 0, 1, 1, 1])
+    assert found.temperature == 1.0
+    assert ["no better than chance" in sentence for sentence in found.findings] == [True]
+
+
+def test_a_probability_of_exactly_zero_stays_zero_and_no_number_stays_none():
+    assert Temperature(2.0).apply([[-np.inf, 0.0]]).tolist() == [[0.0, 1.0]]
+    assert np.isnan(Temperature(2.0).apply([[np.inf, 0.0], [np.nan, 0.0]])).all()
+
+
+def test_float32_logits_give_the_temperature_of_float64():
+    logits, label = simulated(1.3)
+    narrow = logits.astype(np.float32)
+    assert Temperature().fit(narrow, label) == Temperature().fit(narrow.astype(np.float64), label)
 
 
 @pytest.mark.parametrize("logits", [[1.0, 2.0], [[1.0]], np.zeros((0, 2)), [[np.nan, 1.0]]])
@@ -91,3 +117,12 @@ def test_the_reference_temperature():
     assert found.temperature == pytest.approx(expected["T"], rel=1e-8)
     after = -np.log(found.apply(logits[5000:])[np.arange(5000), label[5000:]]).mean()
     assert after == pytest.approx(expected["nll_eval_after"], abs=1e-8)
+
+
+def test_a_sharpening_temperature_and_its_findings_are_read_back():
+    assert Temperature.from_json({"temperature": 0.5, "findings": ["so"]}) == Temperature(0.5, ("so",))
+
+
+def test_narrow_logits_are_widened_before_they_are_mapped():
+    narrow = np.array([[0.1, -3.7]], dtype=np.float32)
+    assert np.array_equal(Temperature(0.7).apply(narrow), Temperature(0.7).apply(narrow.astype(np.float64)))

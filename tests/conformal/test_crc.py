@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stage1.conformal import allowed_losses, crc_threshold
+from stage1.conformal import allowed_losses, crc_needs, crc_threshold
 from stage1.errors import BadData
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "reference"
@@ -51,6 +51,30 @@ def test_an_alpha_below_one_in_m_plus_one_calls_everything_positive():
     assert crc_threshold(np.arange(48.0), 0.02) == -np.inf
     assert crc_threshold(np.arange(49.0), 0.02) == 0.0
     assert crc_threshold([], 0.5) == -np.inf
+
+
+@given(st.integers(1, 99), st.integers(0, 20))
+def test_the_number_needed_is_the_first_that_may_miss_that_often(percent, misses):
+    needed = crc_needs(percent / 100, misses)
+    assert allowed_losses(needed, percent / 100) >= misses
+    assert allowed_losses(needed - 1, percent / 100) < misses
+
+
+def test_no_alpha_and_no_negative_number_of_misses():
+    assert crc_needs(0.02) == 49
+    with pytest.raises(BadData, match="misses must be at least 0, got -1"):
+        crc_needs(0.1, -1)
+    with pytest.raises(BadData, match="alpha"):
+        crc_needs(1.0)
+
+
+def test_one_positive_equal_scores_and_infinite_scores():
+    assert crc_threshold([3.0], 0.5) == 3.0
+    assert crc_threshold([3.0], 0.49) == -np.inf
+    assert crc_threshold(np.full(100, 7.0), 0.1) == 7.0
+    # A probability of exactly 0 or 1 as log-odds: still an order.
+    assert crc_threshold([-np.inf, 0.0, np.inf], 0.25) == -np.inf
+    assert crc_threshold([-np.inf, 0.0, np.inf], 0.5) == 0.0
 
 
 def mean_risk(index, positives=100, runs=20_000, seed=0):

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stage1.conformal import crc_threshold, scrc_i, scrc_i_needs, scrc_t
-from stage1.errors import BadData, TooFewSamples
+from stage1.conformal import crc_threshold, scrc_t
+from stage1.errors import BadData
 
 
 def transductive(gate, score, label, test_gate, xi, alpha):
@@ -77,27 +77,6 @@ def test_scrc_t_keeps_its_promise_and_its_coverage_in_expectation():
     assert accepted / 150_000 == pytest.approx(xi, abs=0.01)
 
 
-def test_scrc_i_refuses_with_the_number_that_is_needed():
-    assert scrc_i_needs(0.02, 0.05) == 4612  # ln(40) / (2 * .0004)
-    rng = np.random.default_rng(0)
-    with pytest.raises(TooFewSamples, match=r"needs 4,612 accepted positives even without a miss, got [\d,]+\. Use"):
-        scrc_i(rng.random(4000), rng.random(4000), np.ones(4000), xi=0.5, alpha=0.02, delta=0.05)
-    with pytest.raises(TooFewSamples, match="needs 185 images, got 184"):
-        scrc_i(rng.random(184), rng.random(184), np.ones(184), xi=0.9, alpha=0.02, delta=0.05)
-
-
-def test_scrc_i_keeps_both_promises_with_probability():
-    rng = np.random.default_rng(1)
-    broken = 0
-    for _ in range(400):
-        score = rng.random(1200)
-        gate = rng.random(1200)
-        found = scrc_i(gate, score, np.ones(1200), xi=0.7, alpha=0.1, delta=0.1)
-        # Independent uniforms: the true coverage is 1 - accept, the true miss rate is the threshold.
-        broken += (1 - found.accept < 0.7) or (found.positive > 0.1)
-    assert broken / 400 <= 0.1
-
-
 @pytest.mark.parametrize(
     ("gate", "score", "label", "xi", "message"),
     [
@@ -113,6 +92,23 @@ def test_bad_calibration_data_is_refused(gate, score, label, xi, message):
         scrc_t(gate, score, label, xi=xi, alpha=0.1)
 
 
-def test_scrc_i_refuses_full_coverage():
-    with pytest.raises(BadData, match=r"xi must lie in \(0, 1\), got 1"):
-        scrc_i([1.0], [1.0], [1], xi=1, alpha=0.1, delta=0.1)
+@pytest.mark.parametrize("positives", [0, 1])
+def test_without_enough_accepted_positives_every_set_holds_class_one(positives):
+    label = np.arange(60) < positives
+    found = scrc_t(np.arange(60.0)[::-1], np.arange(60.0), label, xi=0.8, alpha=0.02)
+    assert (found.positive, found.positives) == (-np.inf, positives)
+    assert found.accept == 11.0  # floor(.2 * 61) = 12 images of the 61, the test image among them, are not accepted
+
+
+def test_all_scores_equal_accept_all_and_miss_nothing():
+    found = scrc_t(np.zeros(100), np.zeros(100), np.ones(100), xi=0.8, alpha=0.1)
+    assert (found.accept, found.positive) == (0.0, 0.0)
+
+
+def test_float32_gives_the_thresholds_of_float64():
+    rng = np.random.default_rng(0)
+    gate, score = rng.normal(size=(2, 400)).astype(np.float32)
+    label = rng.random(400) < 0.5
+    wide = scrc_t(gate.astype(np.float64), score.astype(np.float64), label, xi=0.8, alpha=0.1)
+    assert scrc_t(gate, score, label, xi=0.8, alpha=0.1) == wide
+    assert crc_threshold(score, 0.1) == crc_threshold(score.astype(np.float64), 0.1)

@@ -125,7 +125,9 @@ def test_the_command_names_a_positive_test_image(folders: dict[str, Path], tmp_p
     manifest.write(folders["split"] / "manifest.parquet")
     command = _cells(summary(folders), "Ask")
     assert command[:5] == ["Ask", "it", "stage1", "decide", "export/bundle"]
-    row = next(row for row in manifest.table.to_pylist() if manifest.root / row["uri"] == (tmp_path / command[5]))
+    row = next(
+        row for row in manifest.table.to_pylist() if Path(manifest.roots[0], row["uri"]) == (tmp_path / command[5])
+    )
     assert (row["label"], row["split"]) == (1, "val_test")
 
 

@@ -220,5 +220,5 @@ def test_real_data(name: str, positives: int, images: int, groups: int) -> None:
     assert report["skipped"] == []
     assert any("val_test has" in warning and "149" in warning for warning in report["warnings"])
     assert all(len(splits) == 1 for splits in split_by_digest(manifest).values())
-    with Image.open(manifest.root / manifest.table["uri"][0].as_py()) as image:
+    with Image.open(Path(manifest.roots[0], manifest.table["uri"][0].as_py())) as image:
         assert image.size == (manifest.table["width"][0].as_py(), manifest.table["height"][0].as_py())

@@ -28,7 +28,7 @@ def test_classes_nest_and_names_may_be_unicode_and_hold_spaces(tmp_path: Path) -
     listing = read_source(str(tmp_path), CONFIG)
     assert labels(listing) == {"Road Work/day 1/Straße é.JPG": 1, "Road Work/b.png": 1, "clear/道路/c.webp": 0}
     assert listing.class_names == ("clear", "Road Work")
-    assert listing.root == tmp_path.resolve()
+    assert listing.root == str(tmp_path.resolve())
     assert listing.table["group"].null_count == 3
 
 
@@ -39,12 +39,12 @@ def test_everything_else_is_ignored_and_counted(tmp_path: Path) -> None:
     listing = read_source(str(tmp_path), CONFIG)
     assert set(labels(listing)) == {"yes/a.png", "no/b.png"}
     assert sorted(listing.ignored) == [
-        (".git", "hidden"),
+        (".git/c.png", "hidden"),
         ("README.md", "other_file"),
         ("no/.hidden.png", "hidden"),
         ("no/Thumbs.db", "other_file"),
-        ("no/\\udcff.png", "bad_name"),
-        ("no/linked", "linked_folder"),
+        ("no/\\xff.png", "odd_name"),
+        ("no/linked", "symlink"),
         ("top.png", "outside_class_folder"),
     ]
 
@@ -86,7 +86,7 @@ def test_one_class_under_two_spellings(tmp_path: Path) -> None:
 
 def test_no_such_empty_and_foreign_places(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("x")
-    for place in (str(tmp_path / "none"), "", "s3://bucket/data", "x" * 5000):
+    for place in (str(tmp_path / "none"), "", "ftp://host/data", "x" * 5000):
         with pytest.raises(BadData):
             read_source(place, CONFIG)
     with pytest.raises(BadData, match="got the file"):
@@ -102,20 +102,17 @@ def test_a_sheet_in_the_folder_is_pointed_to(tmp_path: Path) -> None:
         read_source(str(tmp_path), CONFIG)
 
 
-def test_links_may_not_lead_out(tmp_path: Path) -> None:
+def test_links_are_never_followed(tmp_path: Path) -> None:
     touch(tmp_path, "data/yes/1.png", "data/no/2.png", "secret/3.png")
     (tmp_path / "data/no/inside.png").symlink_to(tmp_path / "data/no/2.png")
-    assert len(read_source(str(tmp_path / "data"), CONFIG).table) == 3
     (tmp_path / "data/no/outside.png").symlink_to(tmp_path / "secret/3.png")
-    with pytest.raises(BadData, match=r"no/outside\.png leads out"):
-        read_source(str(tmp_path / "data"), CONFIG)
-    (tmp_path / "data/no/outside.png").unlink()
     (tmp_path / "data/maybe").symlink_to(tmp_path / "secret")
-    with pytest.raises(BadData, match="maybe leads out"):
-        read_source(str(tmp_path / "data"), CONFIG)
+    listing = read_source(str(tmp_path / "data"), CONFIG)
+    assert set(labels(listing)) == {"yes/1.png", "no/2.png"}
+    assert listing.ignored == [(path, "symlink") for path in ("maybe", "no/inside.png", "no/outside.png")]
 
 
 def test_the_data_set_itself_may_be_a_link(tmp_path: Path) -> None:
     touch(tmp_path, "data/yes/1.png", "data/no/2.png")
     (tmp_path / "link").symlink_to(tmp_path / "data")
-    assert read_source(str(tmp_path / "link"), CONFIG).root == (tmp_path / "data").resolve()
+    assert read_source(str(tmp_path / "link"), CONFIG).root == str((tmp_path / "data").resolve())

@@ -19,7 +19,7 @@ def rows(folder: Path) -> Rows:
 
 @pytest.fixture
 def expected(rows: Rows) -> np.ndarray:
-    return np.stack([PREPROCESSING.load(rows.root / uri) for uri in rows.table["uri"].to_pylist()])
+    return np.stack([PREPROCESSING.load(Path(rows.roots[0]) / uri) for uri in rows.table["uri"].to_pylist()])
 
 
 @pytest.mark.parametrize("num_threads", [1, 3])
@@ -69,14 +69,14 @@ def test_the_next_batch_is_decoded_while_the_present_one_is_used(rows: Rows, mon
 @pytest.mark.parametrize("memory_limit_mb", [1, 0])
 def test_a_file_changed_since_the_split_is_refused(rows: Rows, picture: object, memory_limit_mb: float) -> None:
     uri = rows.table["uri"][3].as_py()
-    (rows.root / uri).write_bytes(picture(999))  # type: ignore[operator]
+    (Path(rows.roots[0]) / uri).write_bytes(picture(999))  # type: ignore[operator]
     with pytest.raises(BadArtifact, match=f"{uri} was changed since the split"):
         ImageBatches(rows, PREPROCESSING, memory_limit_mb).take(np.array([3]))
 
 
 def test_a_file_gone_since_the_split_is_refused(rows: Rows) -> None:
     uri = rows.table["uri"][3].as_py()
-    (rows.root / uri).unlink()
+    (Path(rows.roots[0]) / uri).unlink()
     with pytest.raises(BadArtifact, match=f"{uri}.*run `stage1 split`"):
         load_images(rows, PREPROCESSING)
 
@@ -88,5 +88,5 @@ def test_an_image_too_large_for_this_preprocessing_is_named(rows: Rows) -> None:
 
 
 def test_no_rows_give_an_empty_array(rows: Rows) -> None:
-    none = Rows(rows.table.slice(0, 0), rows.root)
+    none = Rows(rows.table.slice(0, 0), rows.roots)
     assert load_images(none, PREPROCESSING).shape == (0, 16, 16, 3)

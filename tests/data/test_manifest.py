@@ -27,8 +27,8 @@ def path(manifest: Manifest, tmp_path: Path) -> Path:
 def test_round_trip(manifest: Manifest, path: Path) -> None:
     back = Manifest.read(path)
     assert back.table.equals(manifest.table)
-    assert (back.root, back.salt, back.fractions, back.class_names, back.data_digest) == (
-        manifest.root,
+    assert (back.roots, back.salt, back.fractions, back.class_names, back.data_digest) == (
+        manifest.roots,
         "stage1",
         SplitConfig().fractions.model_dump(),
         ("clear", "roadwork"),
@@ -45,12 +45,14 @@ def test_equal_manifests_give_equal_bytes(folder: Path, path: Path, tmp_path: Pa
 def test_the_schema_is_what_the_contract_says(path: Path) -> None:
     assert [(field.name, str(field.type)) for field in pq.read_schema(path)] == [
         ("id", "string"),
+        ("root", "int16"),
         ("uri", "string"),
         ("digest", "fixed_size_binary[32]"),
         ("label", "int8"),
         ("group", "string"),
         ("split", "string"),
         ("source", "string"),
+        ("synthetic", "bool"),
         ("width", "int32"),
         ("height", "int32"),
     ]
@@ -63,7 +65,7 @@ def test_rows_of_the_splits_asked_for(manifest: Manifest) -> None:
         assert set(rows.splits) <= {split}
     both = manifest.rows("train", "val_test", allowed=SPLITS)
     assert set(both.ids) == {*parts["train"].ids, *parts["val_test"].ids}
-    assert both.root == manifest.root
+    assert both.roots == manifest.roots
 
 
 def test_rows_as_arrays(manifest: Manifest) -> None:
@@ -105,9 +107,9 @@ def change(path: Path, column: str, values: pa.Array | None) -> None:
 @pytest.mark.parametrize(
     ("column", "values", "match"),
     [
-        ("group", None, "Need columns id, uri"),
+        ("group", None, "Need columns id, root, uri"),
         ("label", pa.array([1] * 40, pa.int64()), "column label .* as int8 .* got int64"),
-        ("label", pa.array([2] + [1] * 39, pa.int8()), r"column label .* out of \[0, 1\], got \[2\]"),
+        ("label", pa.array([2] + [1] * 39, pa.int8()), r"column label .* out of \[-1, 0, 1\], got \[2\]"),
         ("label", pa.array([None] + [1] * 39, pa.int8()), "without nulls, got int8 with 1"),
         ("split", pa.array(["test"] * 40), r"column split .*, got \['test'\]"),
         ("label", pa.array([1] * 40, pa.int8()), "do not match its data digest"),
@@ -120,23 +122,25 @@ def test_changed_columns_are_refused(path: Path, column: str, values: pa.Array |
         Manifest.read(path)
 
 
-@pytest.mark.parametrize("metadata", [b"no json", b"[]", b"{}", json.dumps({"schema": "stage1/manifest/v2"}).encode()])
+@pytest.mark.parametrize("metadata", [b"no json", b"[]", b"{}", json.dumps({"schema": "stage1/manifest/v1"}).encode()])
 def test_changed_metadata_is_refused(path: Path, metadata: bytes) -> None:
     pq.write_table(pq.read_table(path).replace_schema_metadata({b"stage1": metadata}), path)
     with pytest.raises(BadArtifact, match="metadata"):
         Manifest.read(path)
 
 
-def small(groups: list[str], label: int = 0, byte: int = 7) -> pa.Table:
+def small(groups: list[str], label: int = 0, byte: int = 7, synthetic: bool = False) -> pa.Table:
     count = len(groups)
     columns = {
         "id": [str(index) for index in range(count)],
+        "root": [0] * count,
         "uri": [str(index) for index in range(count)],
         "digest": [bytes([byte] * 31 + [index]) for index in range(count)],
         "label": [label] * count,
         "group": groups,
         "split": ["train"] * count,
         "source": [""] * count,
+        "synthetic": [synthetic] * count,
         "width": [8] * count,
         "height": [8] * count,
     }
@@ -149,6 +153,7 @@ def test_the_data_digest_sees_digests_labels_and_where_groups_end() -> None:
         small(["a", "bc"]),
         small(["ab", "c"], label=1),
         small(["ab", "c"], byte=8),
+        small(["ab", "c"], synthetic=True),
         small([]),
     ]
     assert len({data_digest(table) for table in tables}) == len(tables)

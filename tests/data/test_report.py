@@ -1,7 +1,6 @@
 """The split report: counts that add up and warnings with both numbers, before any GPU time is spent."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -21,22 +20,24 @@ def manifest(positives: dict[str, int], negatives: dict[str, int], images_per_gr
     table = pa.table(
         {
             "id": [str(index) for index in range(count)],
+            "root": [0] * count,
             "uri": [f"{index}.png" for index in range(count)],
             "digest": [index.to_bytes(32, "big") for index in range(count)],
             "label": label_N,
             "group": [f"{split}-{index // images_per_group}" for index, split in enumerate(split_N)],
             "split": split_N,
             "source": [""] * count,
+            "synthetic": [False] * count,
             "width": np.full(count, 8, np.int32),
             "height": np.full(count, 8, np.int32),
         },
         schema=SCHEMA,
     )
-    return Manifest(table, Path("/nowhere"), "s", CONFIG.fractions.model_dump(), ("no", "yes"), "d" * 64)
+    return Manifest(table, ("/nowhere",), "s", CONFIG.fractions.model_dump(), ("no", "yes"), "d" * 64)
 
 
 def report(counts: Manifest, config: SplitConfig = CONFIG, skipped: list[tuple[str, str]] | None = None) -> dict:
-    made = split_report("data", counts, config, skipped=skipped or [], groups_merged=3)
+    made = split_report("data", counts, config, skipped=skipped or [], groups_merged=3, num_copies=5)
     assert json.loads(json.dumps(made, allow_nan=False)) == made
     return made
 
@@ -48,10 +49,11 @@ def each(train: int, select: int, calib: int, test: int) -> dict[str, int]:
 def test_counts_per_split() -> None:
     made = report(manifest(each(700, 150, 160, 170), each(701, 151, 161, 171)))
     assert made["num_images"] == 2364
-    assert made["splits"]["val_test"] == {"images": 341, "positives": 170, "groups": 341}
-    assert made["splits"]["train"] == {"images": 1401, "positives": 700, "groups": 1401}
+    counted = {name: {key: made["splits"][name][key] for key in ("images", "positives", "groups")} for name in SPLITS}
+    assert counted["val_test"] == {"images": 341, "positives": 170, "groups": 341}
+    assert counted["train"] == {"images": 1401, "positives": 700, "groups": 1401}
     assert made["warnings"] == []
-    assert made["duplicates"] == {"images": 0, "groups_merged": 3}
+    assert made["duplicates"] == {"images": 5, "groups_merged": 3}
 
 
 @pytest.mark.parametrize(
@@ -105,7 +107,8 @@ def test_an_empty_split_is_told() -> None:
 def test_uneven_class_balance_is_told() -> None:
     warnings = report(manifest(each(700, 100, 160, 170), each(700, 200, 160, 170), images_per_group=10))["warnings"]
     assert len(warnings) == 1
-    assert warnings[0].startswith("val_select has 33.3% positives, the whole 47.9%")  # 1130 of 2360
+    assert warnings[0].startswith("val_select has 33.3% positives (")
+    assert "the whole 47.9%" in warnings[0]  # 1130 of 2360
 
 
 def test_what_was_skipped_is_counted_and_the_first_hundred_named() -> None:

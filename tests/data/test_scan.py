@@ -6,16 +6,25 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 
 from stage1 import events
 from stage1.data.decode import MAX_PIXELS
+from stage1.data.listing import Listing, listing_table
+from stage1.data.origin import Origin
 from stage1.data.pool import ordered_map
-from stage1.data.scan import scan
+from stage1.data.scan import Scan
+from stage1.data.scan import scan as scan_listings
 from stage1.errors import BadData
 
 Picture = Callable[..., bytes]
+
+
+def scan(root: Path, uris: list[str], **options: object) -> Scan:
+    table = listing_table(pa.array(uris), pa.repeat(pa.scalar(0, pa.int8()), len(uris)))
+    return scan_listings([Listing(Origin(str(root)), table, ("no", "yes"), [])], **options)
 
 
 def fill(root: Path, picture: Picture, num_good: int, *bad: str) -> list[str]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from stage1.data.config import Fractions
 from stage1.data.manifest import SPLITS
-from stage1.data.splits import assign, merge_copies
+from stage1.data.splits import Link, assign, place
 
 FRACTIONS = Fractions().model_dump()
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
@@ -55,9 +55,10 @@ def test_salt_and_group_do_not_run_together() -> None:
 
 
 def merged(groups: list[str], contents: list[int]) -> tuple[list[str], list[int], int]:
-    digests = pa.array([content.to_bytes(32, "big") for content in contents], pa.binary(32))
-    joint, split_N, num_joined = merge_copies(pa.array(groups, pa.string()), digests, "s", FRACTIONS)
-    return joint.to_pylist(), split_N.tolist(), num_joined
+    link = Link(np.array(contents, np.int64), np.empty((0, 2), np.int64))
+    placed = place(pa.array(groups, pa.string()), np.zeros(len(groups), bool), [link], "s", FRACTIONS)
+    assert placed.keep_N.all()
+    return placed.groups.to_pylist(), placed.split_N.tolist(), placed.num_joined
 
 
 def components(groups: list[str], contents: list[int]) -> list[set[str]]:

@@ -10,6 +10,7 @@ from sklearn.metrics import brier_score_loss, log_loss, matthews_corrcoef, roc_a
 
 from stage1.evaluation import EvaluateConfig
 from stage1.evaluation.judge import judge, worst_indices
+from stage1.metrics import augrc, aurc, eaurc
 from tests.evaluation.making import CONFIG, gate, judged, make_rows, simulated, softmax
 
 
@@ -27,12 +28,17 @@ def test_the_model_is_measured_as_scikit_learn_measures_it() -> None:
         "nll": log_loss(labels, chance),
         "brier": brier_score_loss(labels, chance),
         "mcc": matthews_corrcoef(labels, rows.margin_N >= 0),
+        "failure_auroc": roc_auc_score(~rows.wrong_N, np.abs(rows.margin_N)),
+        "augrc": augrc(np.abs(rows.margin_N), rows.wrong_N),
+        "aurc": aurc(np.abs(rows.margin_N), rows.wrong_N),
+        "eaurc": eaurc(np.abs(rows.margin_N), rows.wrong_N),
     }
     for name, value in expected.items():
         assert found[name]["value"] == pytest.approx(value), name
         assert found[name]["low"] < value < found[name]["high"], name
-    for kind in ("ece_top_label", "ece_positive"):
+    for kind in ("ece_top_label", "ece_positive", "ece_top_label_equal_mass", "ece_positive_equal_mass"):
         assert found[kind]["value"] > 3 * found[kind]["expected_if_calibrated"], "noise of 5 is overconfident"
+        assert 0 < found[kind]["low"] < found[kind]["high"] < 1
 
 
 def test_a_calibrated_model_is_as_far_off_as_calibrated_models_are() -> None:
@@ -148,3 +154,31 @@ def test_a_model_without_errors_has_no_worst() -> None:
     assert found["worst"] == []
     assert found["model"]["mcc"]["value"] == 1
     assert found["policies"]["softmax"]["augrc"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+
+
+def test_a_slice_of_ones_own_is_every_image_that_fits_a_pattern_whatever_its_size() -> None:
+    rows = simulated(60, group_size=20, noise=3)
+    rows = replace(rows, sources_N=np.array(["night-a"] * 3 + ["day"] * 40 + ["night-b"] * 17, dtype=object))
+    rules = {
+        "night": {"patterns": ["night-*"]},
+        "first drives": {"column": "group", "patterns": ["drive0", "drive1"]},
+        "snow": {"patterns": ["snow*"]},
+    }
+    config = EvaluateConfig.model_validate({"num_resamples": 200, "slices": rules})
+    table = judged(rows, softmax(), config=config)
+    found = {row["name"]: row for row in table["slices"]}
+    assert list(found)[:3] == ["night", "first drives", "snow"]
+    assert {name: found[name]["images"] for name in rules} == {"night": 20, "first drives": 40, "snow": 0}
+    assert "source=night-a" not in found, "3 images are fewer than min_slice"
+    assert found["snow"]["coverage"] is None
+    assert found["snow"]["fnr_answered"]["upper"] == 1.0
+    text_of(table)
+
+
+def test_of_many_groups_the_20_largest_are_slices() -> None:
+    sizes = [40 + number for number in range(25)]
+    groups = np.repeat([f"drive{number:02}" for number in range(25)], sizes).astype(object)
+    rows = replace(simulated(sum(sizes), noise=3), groups_N=groups)
+    config = EvaluateConfig(num_resamples=100)
+    names = [row["name"] for row in judged(rows, softmax(), config=config)["slices"]]
+    assert names == [f"group=drive{number:02}" for number in range(5, 25)]

@@ -26,7 +26,6 @@ from stage1.metrics import (
     weighted_mean,
     weighted_ratio,
 )
-from stage1.metrics.intervals import compress
 
 rows = st.lists(st.tuples(st.integers(0, 5), st.booleans(), st.integers(0, 3)), min_size=1, max_size=25)
 
@@ -49,15 +48,6 @@ def test_weights_mean_the_same_as_repeated_rows(triples):
     ]
     for statistic, expected in cases:
         assert statistic(weights[None, :].astype(float))[0] == pytest.approx(expected, abs=1e-12, nan_ok=True)
-
-
-@given(rows)
-def test_compressed_cells_have_the_augrc_of_their_images(triples):
-    score = np.array([s for s, _, _ in triples], dtype=float)
-    error = np.array([y for _, y, _ in triples])
-    rank, wrong, count = compress(score, error)
-    assert count.sum() == len(score)
-    assert weighted_augrc(rank, wrong)(count[None, :].astype(float))[0] == pytest.approx(augrc(score, error), abs=1e-12)
 
 
 def simulated(num_images=400, seed=0):

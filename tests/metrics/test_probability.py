@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stage1.errors import BadData
-from stage1.metrics import accuracy, brier, ece, ece_expected, mcc, nll, reliability
+from stage1.metrics import accuracy, brier, ece, ece_expected, mcc, nll, reliability, weighted_ece
 
 
 def test_nll_and_brier_by_hand():
@@ -89,3 +89,61 @@ def test_mcc_and_accuracy_by_hand():
 def test_bad_probabilities_are_refused(probability, label, options, message):
     with pytest.raises(BadData, match=message):
         ece(probability, label, **options)
+
+
+def test_a_value_on_an_edge_belongs_to_the_bin_below():
+    # Both in (0, 1/2]: mean 3/8, rate 1/2. Parted, the gaps would be 1/2 and 1/4.
+    for value in (
+        ece([0.5, 0.25], [1, 0], kind="positive", num_bins=2),
+        weighted_ece([0.5, 0.25], [1, 0], kind="positive", num_bins=2)(np.ones((1, 2)))[0],
+    ):
+        assert value == 1 / 8
+
+
+def test_fifteen_bins_unless_told():
+    # 0.61 and 0.66 share (9/15, 10/15]; 14 bins part them at 9/14, 16 at 10/16. One of two is right: |1/2 - 0.635|.
+    probability, label = [0.61, 0.66], [1, 0]
+    assert ece(probability, label) == pytest.approx(0.135)
+    assert weighted_ece(probability, label)(np.ones((1, 2)))[0] == pytest.approx(0.135)
+    table = reliability(probability, label)
+    assert (table.low.tolist(), table.high.tolist()) == ([9 / 15], [10 / 15])
+
+
+def test_bins_of_equal_mass_end_at_one():
+    table = reliability([0.2, 0.4, 0.6, 0.8], [0, 1, 0, 1], bins="mass", num_bins=2)
+    assert (table.low.tolist(), table.high.tolist()) == ([0, 0.4], [0.4, 1])
+    assert table.mean_probability == pytest.approx([0.3, 0.7])
+    assert table.rate.tolist() == [0.5, 0.5]
+
+
+def test_rounding_above_one_is_taken_and_more_is_not():
+    rows = [[1 + 5e-7, 0.0]]
+    for bins in ("width", "mass"):
+        table = reliability(rows, [0], kind="top_label", bins=bins)
+        assert (table.count.tolist(), table.high.tolist()) == ([1], [1])
+    with pytest.raises(BadData, match=r"^probability needs numbers in"):
+        brier([[1 + 5e-5, 0.0]], [0])
+
+
+def test_single_precision_is_computed_in_double():
+    rows = np.array([[0.1, 0.9], [0.3, 0.7]], dtype=np.float32)
+    first, second = (float(value) for value in rows[0])
+    third, fourth = (float(value) for value in rows[1])
+    assert brier(rows, [1, 0]) == pytest.approx(
+        (first**2 + (1 - second) ** 2 + (1 - third) ** 2 + fourth**2) / 2, abs=1e-15
+    )
+
+
+def test_expected_ece_by_hand():
+    # A half errs by a half whatever is drawn; certainty never errs.
+    assert ece_expected([0.5], kind="positive") == 0.5
+    assert ece_expected([1.0, 0.0], kind="positive") == 0
+    # Two bins of one image: E|y - p| = 2 p (1 - p) = 3/8 each; three standard errors of 2,000 draws.
+    found = ece_expected([0.25, 0.75], kind="positive", num_bins=2, num_simulations=2000)
+    assert found == pytest.approx(3 / 8, abs=3 * 0.25 * np.sqrt(3 / 16 / 2 / 2000) * 2)
+
+
+def test_expected_ece_draws_two_hundred_times_with_seed_zero():
+    probability = np.linspace(0.01, 0.99, 50)
+    assert ece_expected(probability) == ece_expected(probability, num_simulations=200, seed=0)
+    assert ece_expected(probability) != ece_expected(probability, num_simulations=201, seed=0)

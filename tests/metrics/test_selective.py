@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stage1.errors import BadData
-from stage1.metrics import augrc, aurc, auroc, eaurc, failure_auroc, risk_coverage
+from stage1.metrics import augrc, aurc, auroc, eaurc, failure_auroc, risk_coverage, weighted_generalized_risk
+from stage1.metrics.weighted import distinct
 
 rows = st.lists(st.tuples(st.integers(0, 6), st.booleans()), min_size=1, max_size=40)
 
@@ -91,6 +92,18 @@ def test_risk_coverage_by_hand():
     assert curve.generalized_risk.tolist() == [0, 0.25, 0.5]
     # Trapezoids, the first risk held down to coverage 0: 0 + (0 + 1/3) / 2 * 0.5 + (1/3 + 1/2) / 2 * 0.25
     assert aurc([3, 2, 2, 1], [0, 1, 0, 1]) == pytest.approx(1 / 12 + 5 / 48)
+
+
+def test_the_generalized_risk_starts_at_nothing_and_is_linear():
+    # Accepted together: one of the four at c = 3, wrong; then all, two wrong.
+    band = weighted_generalized_risk([3, 2, 2, 2], [1, 0, 1, 0], [0, 0.125, 0.25, 0.625, 1])
+    assert band(np.ones((1, 4)))[0] == pytest.approx([0, 0.125, 0.25, 0.375, 0.5], abs=1e-15)
+
+
+def test_ties_keep_the_order_of_their_rows():
+    order, last = distinct(np.tile([1.0, 0.0], 500))
+    assert order.tolist() == [*range(1, 1000, 2), *range(0, 1000, 2)]
+    assert last.tolist() == [499, 999]
 
 
 def test_auroc_counts_ties_half():

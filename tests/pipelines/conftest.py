@@ -19,8 +19,16 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def ir(compiled: Path) -> dict[str, Any]:
-    document: dict[str, Any] = yaml.safe_load(compiled.read_text())
+    document: dict[str, Any] = next(yaml.safe_load_all(compiled.read_text()))
     return document
+
+
+@pytest.fixture(scope="session")
+def placed(compiled: Path) -> dict[str, Any]:
+    """What the compiled pipeline asks of Kubernetes, by executor."""
+    platform = list(yaml.safe_load_all(compiled.read_text()))[1]["platforms"]["kubernetes"]
+    executors: dict[str, Any] = platform["deploymentSpec"]["executors"]
+    return executors
 
 
 @pytest.fixture(scope="session")

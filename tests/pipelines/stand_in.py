@@ -92,7 +92,7 @@ def promote(decision: dsl.Input[dsl.Artifact], promotion: dsl.Output[dsl.Artifac
 def inner(data: str) -> None:
     """Split, gate and, behind the gate's bool, promote."""
     folder = split(data=data).outputs["folder"]
-    judged = gate(folder=folder, data=data)
+    judged = gate(folder=folder, data=data).set_retry(num_retries=1, backoff_duration="1s")
     with dsl.If(judged.outputs["Output"] == True):  # noqa: E712
         promote(decision=judged.outputs["decision"])
 

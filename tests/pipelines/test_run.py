@@ -105,6 +105,8 @@ def test_bad_input_is_its_message_and_exit_2_without_a_traceback(runner: Runner)
     assert "gate: Need 149 positives, got 3." in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     assert runner.end()["step"] == "gate"
+    begun = [line for line in _text(runner.out / "events.jsonl").splitlines() if '"gate"' in line and '"start"' in line]
+    assert len(begun) == 1, "a cluster's retry is no use here: the input stays bad"
 
 
 def test_a_fault_shows_the_last_words_of_the_step_that_failed(runner: Runner) -> None:

@@ -118,7 +118,10 @@ def test_the_page_and_the_verdict_stand_beside_the_report(promoted: tuple[Whole,
     folder = (whole.out / "latest" / "report").resolve()
     assert (folder.parent / "page").read_bytes() == (folder / "report.html").read_bytes()
     verdict = (folder.parent / "verdict").read_text()
-    assert verdict.startswith("```text\nData: 1,200 images")
+    assert verdict.startswith("# PROMOTED\n")
+    digest = json.loads((folder / "step.json").read_text())["data_digest"]
+    assert f"| Data | `{digest}` |" in verdict
+    assert "| Channel | `" in verdict
     assert "The run ended as **SUCCEEDED**" in (folder.parents[1] / "finish" / "ending").read_text()
 
 

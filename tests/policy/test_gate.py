@@ -6,6 +6,8 @@ import pytest
 from stage1.errors import BadData
 from stage1.metrics import augrc
 from stage1.policy import Aim, Constraint, GatePolicy, Predictions
+from stage1.policy.fitting.evidence import judges
+from stage1.policy.fitting.rules import Gated, levels_of, planned_levels, rules_of
 from tests.policy.scenes import outcome, scenes
 
 LIMIT = Constraint(max_fnr=0.05)
@@ -55,21 +57,40 @@ def test_a_collapsed_gate_is_said_and_accepts_all_or_nothing():
     assert not strict.feasible
 
 
-def test_acceptance_thresholds_come_from_the_negatives_alone():
-    from stage1.policy.fitting.evidence import judges
-    from stage1.policy.fitting.gate import _rules
-
+def test_rules_come_from_the_negatives_and_val_select_alone():
     rows = scenes(2000, 0)
     moved = Predictions(
         rows.logits + np.outer(rows.positive, [0, 3]), rows.labels, np.asarray(rows.gate) + 5 * rows.positive
     )
     sides = judges(rows, LIMIT, Aim())
-    assert _rules(rows, rows.gate, sides) == _rules(moved, moved.gate, sides)
+    found = []
+    for data in (rows, moved):
+        gated = Gated.of(data)
+        found.append(rules_of(gated, sides, levels_of(gated), among=11))
+    assert found[0] == found[1]
+    assert len(found[0]) == 11
+
+
+def test_val_select_names_a_few_levels_from_the_likeliest_on():
+    rows = scenes(4000, 1)
+    levels = planned_levels(Gated.of(rows), judges(rows, LIMIT, Aim()))
+    assert 1 <= len(levels) <= 5
+    assert (np.diff(levels) < 0).all()
+    useless = scenes(2000, 0, kind="useless")
+    assert len(planned_levels(Gated.of(useless), judges(useless, LIMIT, Aim()))) == 0
+
+
+def test_planning_certifies_more_often():
+    limit = Constraint()
+    planned = [GatePolicy.fit(scenes(1500, s), limit, planning=scenes(1500, 500 + s)).feasible for s in range(20)]
+    unplanned = [GatePolicy.fit(scenes(1500, s), limit).feasible for s in range(20)]
+    assert sum(planned) > sum(unplanned)
 
 
 def test_why_it_is_refused():
-    few_negatives = scenes(200, 0)
-    assert "accepted negatives in val_calib; it has" in GatePolicy.fit(few_negatives, LIMIT).reason
+    few_negatives = Predictions(np.zeros((40, 2)), np.repeat([0, 1], 20), np.arange(40.0))
+    assert 0.95**106 <= 0.05 / 11 < 0.95**105
+    assert "needs 106 accepted negatives in val_calib; it has 20" in GatePolicy.fit(few_negatives, LIMIT).reason
     misses = GatePolicy.fit(scenes(2000, 0, kind="useless"), LIMIT)
     assert not misses.feasible
     assert "these could certify FNR <=" in misses.reason
@@ -106,3 +127,17 @@ def test_an_aimed_policy_expects_to_pass():
     assert policy.evidence.pass_probability >= 0.9
     assert policy.evidence.fnr_upper <= LIMIT.max_fnr
     assert policy.evidence.fpr_upper <= LIMIT.max_fpr
+
+
+def test_every_image_needs_a_gate_logit():
+    policy = GatePolicy.fit(scenes(3000, 0), LIMIT)
+    with pytest.raises(BadData, match=r"gate needs one entry for each of 2 images, got shape \(1,\)"):
+        policy.decide([[0.0, 1.0], [0.0, 2.0]], [1.0])
+
+
+def test_a_gate_logit_that_is_not_finite_is_not_a_number():
+    policy = GatePolicy.fit(scenes(3000, 0), LIMIT)
+    found = policy.confidence([[0.0, 1.0]] * 3, np.array([1.5, np.inf, np.nan], dtype=np.float32))
+    assert found[0] == 1.5
+    assert np.isnan(found[1:]).all()
+    assert np.isnan(policy.acceptance([-np.inf]))[0]

@@ -1,5 +1,7 @@
 """The planning table: METHODS' power, the size it asks for, and the aim."""
 
+from xml.etree import ElementTree
+
 import numpy as np
 import pytest
 from scipy.stats import binom
@@ -7,6 +9,7 @@ from scipy.stats import binom
 from stage1.conformal import certifiable_misses
 from stage1.errors import BadConfig
 from stage1.policy import aimed_misses, certify_probability, plan, positives_for_power
+from stage1.policy.plan_curves import draw, plan_curves
 
 
 def test_the_published_power():
@@ -71,3 +74,33 @@ def test_fractions_move_the_numbers():
 def test_impossible_plans_are_refused(arguments, message):
     with pytest.raises(BadConfig, match=message):
         plan(**arguments)
+
+
+def curves_of(**changed):
+    given = {"positive_share": 0.5, "expected_fnrs": [0.01, 0.002], "fractions": {"val_test": 0.1}, **changed}
+    return plan_curves(**given)
+
+
+def test_curves_are_the_tables_numbers():
+    curves = curves_of(images=(1_000, 40_000))
+    assert {len(column) for column in curves.values()} == {2 * len(set(curves["images"]))}
+    assert (min(curves["images"]), max(curves["images"])) == (1_000, 40_000)
+    for fnr, size, answered, allowed, chance in zip(*curves.values(), strict=True):
+        assert answered == round(size * 0.05)
+        assert allowed == certifiable_misses(answered)
+        assert chance == pytest.approx(binom.cdf(allowed, answered, fnr) if answered else 0.0)
+    assert curves["expected_fnr"] == [0.01] * len(set(curves["images"])) + [0.002] * len(set(curves["images"]))
+
+
+def test_a_plot_is_a_picture_and_the_same_each_time(tmp_path):
+    for name in ("a.svg", "b.svg", "c.PNG"):
+        draw(curves_of(), tmp_path / name, power=0.8, title="a title")
+    text = (tmp_path / "a.svg").read_text(encoding="utf-8")
+    assert ElementTree.fromstring(text).tag.endswith("svg")
+    assert text == (tmp_path / "b.svg").read_text(encoding="utf-8")
+    assert (tmp_path / "c.PNG").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_plot_of_another_kind_is_refused(tmp_path):
+    with pytest.raises(BadConfig, match=r"ending in .svg or .png, got .*plot.pdf"):
+        draw(curves_of(), tmp_path / "plot.pdf", power=0.8, title="")

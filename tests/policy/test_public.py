@@ -24,6 +24,7 @@ PUBLIC = [
     "PlanRow",
     "PolicyName",
     "Predictions",
+    "Price",
     "ScrcOptions",
     "ScrcPolicy",
     "SoftmaxPolicy",
@@ -37,6 +38,8 @@ PUBLIC = [
     "load_policy",
     "plan",
     "positives_for_power",
+    "price",
+    "price_columns",
     "write_policy",
 ]
 

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stage1.policy import Aim, Constraint, Predictions, ScrcOptions, ScrcPolicy
-from stage1.policy.fitting.scrc import _answered
+from stage1.policy.fitting.evidence import judges
+from stage1.policy.fitting.scrc import _answered, _last, _safer
 from stage1.policy.scrc import prediction_sets
 from tests.policy.scenes import outcome, scenes
 
@@ -15,10 +16,14 @@ NO_AIM = Aim(pass_probability=1e-9)
 FAST = ScrcOptions(penalties=(1e-3,))
 
 
+def sets_of(log_odds, set_from):
+    return np.column_stack(prediction_sets(np.array(log_odds), set_from)).tolist()
+
+
 def test_sets_by_hand():
-    assert prediction_sets(np.array([-2.0, 0.0, 2.0]), -1.0).tolist() == [[True, False], [True, True], [False, True]]
-    assert prediction_sets(np.array([-2.0, 0.0, 2.0]), 1.0).tolist() == [[True, False], [False, False], [False, True]]
-    assert prediction_sets(np.array([-1.0, 1.0]), -1.0).tolist() == [[True, True], [True, True]]
+    assert sets_of([-2.0, 0.0, 2.0], -1.0) == [[True, False], [True, True], [False, True]]
+    assert sets_of([-2.0, 0.0, 2.0], 1.0) == [[True, False], [False, False], [False, True]]
+    assert sets_of([-1.0, 1.0], -1.0) == [[True, True], [True, True]]
 
 
 def test_empty_and_double_sets_and_the_unaccepted_are_deferred():
@@ -42,7 +47,7 @@ def test_counts_of_all_thresholds_are_counts_of_each(values, levels, wrong_below
     levels = np.sort(np.array(levels, dtype=float) / 2)
     counts = _answered(levels, ranked, wrong_below=wrong_below)
     for level, errors, answered in zip(levels, counts.errors, counts.answered, strict=True):
-        sets = prediction_sets(ranked, level)
+        sets = np.column_stack(prediction_sets(ranked, level))
         single = sets[:, 0] != sets[:, 1]
         assert answered == single.sum()
         assert errors == (single & sets[:, 0 if wrong_below else 1]).sum()
@@ -120,3 +125,42 @@ def test_confidence_is_the_calibrated_margin():
     top = np.maximum(decisions.probability, 1 - decisions.probability)
     order = np.argsort(policy.confidence(rows.logits))
     assert (np.diff(top[order]) >= -1e-12).all()
+
+
+def clumped(rows, num_clumps):
+    """The same images, the lowest positives in a few groups, all others alone."""
+    groups = np.arange(len(rows))
+    lowest = np.argsort(np.where(rows.positive, rows.margin, np.inf))[:60]
+    groups[lowest] = len(rows) + np.arange(60) % num_clumps
+    return Predictions(rows.logits, rows.labels, rows.gate, groups)
+
+
+def test_where_misses_share_a_group_a_safer_threshold_is_taken():
+    rows = scenes(4000, 3)
+    plain = ScrcPolicy.fit(rows, LIMIT, aim=NO_AIM, options=FAST)
+    grouped = ScrcPolicy.fit(clumped(rows, 2), LIMIT, aim=NO_AIM, options=FAST)
+    assert plain.feasible
+    assert grouped.feasible
+    assert grouped.set_from < plain.set_from
+    assert grouped.evidence.misses < plain.evidence.misses
+    assert grouped.evidence.fnr_upper <= LIMIT.max_fnr
+
+
+@given(st.integers(0, 5), st.integers(0, 12), st.integers(-1, 13))
+def test_bisection_finds_the_last_that_passes(low, length, boundary):
+    high = low + length
+    found = _last(low, high, lambda index: index <= boundary)
+    assert found == max(min(boundary, high), low - 1)
+
+
+def test_false_alarms_of_one_group_can_refuse_every_threshold():
+    """20 false alarms among 920 negatives: certified at 5 % when independent, worth 1 of 46 as one group."""
+    margins = np.repeat([1.0, -3.0, 2.0], [500, 900, 20])
+    labels = np.repeat([1, 0, 0], [500, 900, 20])
+    names = np.where(np.arange(1420) < 1400, np.arange(1420), 1400)
+    for groups, certified in ((None, True), (names, False)):
+        rows = Predictions(np.column_stack([np.zeros(1420), margins]), labels, np.zeros(1420), groups)
+        sides = judges(rows, LIMIT, NO_AIM)
+        stopped, _, reason = _safer(rows, LIMIT, sides, rows.margin, np.ones(1420, dtype=bool), 1.0)
+        assert (stopped.candidate >= 0) == certified
+        assert ("these could certify FNR <=" in reason) != certified

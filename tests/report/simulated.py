@@ -123,10 +123,31 @@ def split(positives: int = 1180) -> dict[str, Any]:
         "fractions": {"train": 0.6, "val_select": 0.1, "val_calib": 0.15, "val_test": 0.15},
         "num_images": 26666,
         "num_groups": 1111,
-        "splits": {name: {"images": n, "positives": p, "groups": n // 24} for name, (n, p) in sizes.items()},
+        "num_unlabeled": 350,
+        "num_synthetic": 1200,
+        "splits": {
+            name: {
+                "images": n,
+                "positives": p,
+                "positive_share": {"value": p / n, "low": p / n - 0.011, "high": p / n + 0.012},
+                "groups": n // 24,
+                "unlabeled": 0,
+                "synthetic": 0,
+            }
+            for name, (n, p) in sizes.items()
+        },
         "skipped": [{"path": "drive 12/broken.jpg", "reason": "truncated"}],
         "skipped_by_reason": {"truncated": 3, "animated": 1},
         "duplicates": {"images": 14, "groups_merged": 5},
+        "near_duplicates": {
+            "mode": "report",
+            "distance": 4,
+            "pairs": 9,
+            "images": 17,
+            "label_conflicts": 0,
+            "across_splits": {"train-val_test": 2, "val_select-val_calib": 1},
+            "examples": [],
+        },
         "certification": {
             "max_fnr": LIMIT,
             "confidence": 0.95,
@@ -143,9 +164,9 @@ def history() -> dict[str, Any]:
     """Return a history.json of train with three phases."""
     rows = []
     for epoch in range(1, 17):
-        phase = "ce" if epoch <= 8 else "selective" if epoch <= 12 else "conformal"
-        base = {"ce": 0.62, "selective": 0.9, "conformal": 0.35}[phase]
-        fall = math.exp(-0.3 * (epoch - {"ce": 1, "selective": 9, "conformal": 13}[phase]))
+        phase = "ce" if epoch <= 8 else "selective" if epoch <= 12 else "crc"
+        base = {"ce": 0.62, "selective": 0.9, "crc": 0.35}[phase]
+        fall = math.exp(-0.3 * (epoch - {"ce": 1, "selective": 9, "crc": 13}[phase]))
         augrc = 0.03 * math.exp(-0.35 * epoch) + 0.0021 + (0.0004 if epoch > 13 else 0)
         rows.append(
             {

@@ -70,6 +70,11 @@ def test_the_verdict_names_every_check_and_policy() -> None:
     assert "- Warning: " in text
 
 
+def test_the_verdict_says_what_it_is_about_and_nothing_of_it_breaks_the_table() -> None:
+    text = verdict_markdown({}, {}, {"Channel": "prod|`x`", "Commit": "", "Data": "d1"})
+    assert text.endswith("| Of |  |\n| --- | --- |\n| Channel | `prod/'x'` |\n| Data | `d1` |\n")
+
+
 def test_the_verdict_of_nothing_is_a_refusal() -> None:
     assert verdict_markdown({}, {}) == "# REFUSED\n\n" + 2 * "No check was recorded.\n\n" + "No policy was evaluated.\n"
 

@@ -161,3 +161,9 @@ def test_curves_differ_in_dash_and_marker_and_are_labelled_at_their_ends(html: s
         assert f'class="label s{style}">{name}</text>' in figure
     dashes = re.findall(r"\.line\.s\d \{ stroke-dasharray: ([^;]+);", html)
     assert len(set(dashes)) == 3
+
+
+def test_the_data_section_says_what_looks_alike_and_what_only_trains() -> None:
+    text = " ".join(re.sub("<[^>]*>", "", render(simulated.story())).split())
+    assert "9 pairs of different groups within 4 bits of perceptual hash, 3 of them in two splits" in text
+    assert "1,200 generated and 350 unlabelled images; they never calibrate or test" in text

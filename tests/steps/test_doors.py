@@ -44,7 +44,7 @@ MAKES = {
 }
 SETTINGS = (*OVERRIDES, "store=store", "tracking.uri=sqlite:///mlflow.db")
 # What names a place or a random id, not content.
-OWN = {"report": {"report.json"}, "promote": {"promoted.json"}}
+OWN = {"report": {"report.json"}, "promote": {"promoted.json", "mlflow/promotion.json"}}
 
 
 def through_functions(task: Path) -> None:

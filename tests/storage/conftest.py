@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from stage1.storage import LocalStore, open_store
+from stage1.storage import LocalStore, Store, open_store
+from tests.servers.minio import MinioServer
 
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -17,6 +18,16 @@ def store(tmp_path: Path) -> LocalStore:
     opened = open_store(str(tmp_path / "store"))
     assert isinstance(opened, LocalStore)
     return opened
+
+
+@pytest.fixture(params=["folder", "minio"])
+def either(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A folder, then a prefix in a bucket of a real server."""
+    if request.param == "folder":
+        return open_store(str(tmp_path / "store"))
+    server: MinioServer = request.getfixturevalue("minio")
+    server.use(monkeypatch)
+    return open_store(f"s3://{server.new_bucket()}/some/prefix")
 
 
 @pytest.fixture

@@ -22,36 +22,6 @@ def test_what_was_put_is_got(store: LocalStore) -> None:
     assert store.get("a/b.json").version == version == hashlib.sha256(b"one").hexdigest()
 
 
-def test_an_empty_object_is_an_object(store: LocalStore) -> None:
-    store.put_new("empty", b"")
-    assert store.get("empty").data == b""
-    assert store.list() == ["empty"]
-
-
-def test_put_new_never_replaces(store: LocalStore) -> None:
-    store.put_new("a", b"first")
-    with pytest.raises(Conflict, match="exists already"):
-        store.put_new("a", b"second")
-    with pytest.raises(Conflict, match="exists already"):
-        store.swap("a", b"second", None)
-    assert store.get("a").data == b"first"
-
-
-def test_swap_needs_the_version_that_is_there(store: LocalStore) -> None:
-    first = store.swap("a", b"1", None)
-    second = store.swap("a", b"2", first)
-    with pytest.raises(Conflict, match="changed by another writer"):
-        store.swap("a", b"3", first)
-    assert store.get("a").data == b"2"
-    assert store.get("a").version == second
-
-
-def test_swap_of_what_is_gone_is_a_conflict_and_creates_nothing(store: LocalStore) -> None:
-    with pytest.raises(Conflict, match="gone"):
-        store.swap("a", b"1", "0" * 64)
-    assert store.list() == []
-
-
 def test_a_missing_object_is_not_found(store: LocalStore) -> None:
     with pytest.raises(NotFound, match="'a/b'"):
         store.get("a/b")
@@ -68,24 +38,6 @@ def test_reading_creates_nothing(tmp_path: Path) -> None:
     with pytest.raises(NotFound):
         store.get("a")
     assert not (tmp_path / "none").exists()
-
-
-def test_get_refuses_more_than_was_asked_for(store: LocalStore) -> None:
-    store.put_new("a", b"12345")
-    assert store.get("a", max_bytes=5).data == b"12345"
-    with pytest.raises(StorageError, match="5 bytes, at most 4"):
-        store.get("a", max_bytes=4)
-
-
-def test_list_is_sorted_and_keeps_to_its_prefix(store: LocalStore) -> None:
-    for key in ("b/2", "b/1", "b/c/3", "bb", "a"):
-        store.put_new(key, b"")
-    assert store.list() == ["a", "b/1", "b/2", "b/c/3", "bb"]
-    assert store.list("b") == ["b/1", "b/2", "b/c/3", "bb"]
-    assert store.list("b/") == ["b/1", "b/2", "b/c/3"]
-    assert store.list("b/c") == ["b/c/3"]
-    assert store.list("none/") == []
-    assert store.list("a/") == []
 
 
 def test_list_shows_objects_only(store: LocalStore, tmp_path: Path) -> None:
@@ -118,13 +70,6 @@ def test_a_file_is_put_as_it_is(store: LocalStore, tmp_path: Path) -> None:
     assert store.get("x/big").data == data
     with pytest.raises(Conflict):
         store.put_file_new("x/big", tmp_path / "big")
-
-
-@pytest.mark.parametrize("name", ["missing", "."])
-def test_a_file_that_cannot_be_read_is_bad_input(store: LocalStore, tmp_path: Path, name: str) -> None:
-    with pytest.raises(BadInput, match="Name a file"):
-        store.put_file_new("x", tmp_path / name)
-    assert store.list() == []
 
 
 def test_a_file_as_store_is_bad_input(tmp_path: Path) -> None:

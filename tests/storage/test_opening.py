@@ -10,7 +10,16 @@ from stage1.storage.opening import local_path
 
 
 def test_public_names() -> None:
-    assert sorted(storage.__all__) == ["LocalStore", "Store", "StoredObject", "open_store"]
+    assert sorted(storage.__all__) == [
+        "Entry",
+        "LocalStore",
+        "Reader",
+        "Store",
+        "StoredObject",
+        "open_beside",
+        "open_reader",
+        "open_store",
+    ]
     assert all(hasattr(storage, name) for name in storage.__all__)
 
 
@@ -32,7 +41,7 @@ def test_paths_and_file_uris_name_folders(uri: str, path: str) -> None:
 
 @pytest.mark.parametrize("uri", ["ftp://host/x", "https://host/bucket", "gs:x"])
 def test_an_unknown_scheme_says_what_is_supported(uri: str) -> None:
-    with pytest.raises(BadInput, match=r"Supported: a folder .* or file:///"):
+    with pytest.raises(BadInput, match=r"Supported: a folder .* file:///.* or s3://"):
         open_store(uri)
 
 

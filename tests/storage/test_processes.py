@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stage1.storage import LocalStore
+from stage1.storage import LocalStore, Store
 from tests.storage.conftest import Start
 
 SWAPPER = """
@@ -86,21 +86,21 @@ def finish(processes: list, timeout: float = 120) -> list[str]:  # type: ignore[
     return [output for output, _ in outputs]
 
 
-def test_of_16_swappers_exactly_one_wins_each_version(store: LocalStore, tmp_path: Path, start: Start) -> None:
-    store.put_new("counter", b"[]")
-    outputs = finish([start(SWAPPER, tmp_path / "store", n) for n in range(16)])
+def test_of_16_swappers_exactly_one_wins_each_version(either: Store, start: Start) -> None:
+    either.put_new("counter", b"[]")
+    outputs = finish([start(SWAPPER, either.uri_of("x").removesuffix("/x"), n) for n in range(16)])
     wins = {n: json.loads(output) for n, output in enumerate(outputs)}
-    log = json.loads(store.get("counter").data)
+    log = json.loads(either.get("counter").data)
     assert len(log) == 16 * 5, "no win was lost"
     assert sorted(place for places in wins.values() for place in places) == list(range(80)), "no version was won twice"
     assert all(log[place] == n for n, places in wins.items() for place in places)
 
 
-def test_of_16_creators_exactly_one_makes_each_object(store: LocalStore, tmp_path: Path, start: Start) -> None:
-    outputs = finish([start(CREATOR, tmp_path / "store", n) for n in range(16)])
+def test_of_16_creators_exactly_one_makes_each_object(either: Store, start: Start) -> None:
+    outputs = finish([start(CREATOR, either.uri_of("x").removesuffix("/x"), n) for n in range(16)])
     winners = {key: n for n, output in enumerate(outputs) for key in output.split()}
     assert sum(len(output.split()) for output in outputs) == 20 == len(winners)
-    assert {key: store.get(f"k/{key}").data for key in winners} == {k: str(n).encode() for k, n in winners.items()}
+    assert {key: either.get(f"k/{key}").data for key in winners} == {k: str(n).encode() for k, n in winners.items()}
 
 
 @pytest.mark.parametrize("trial", range(6))

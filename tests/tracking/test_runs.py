@@ -1,15 +1,31 @@
 """The record in MLflow: real, on sqlite; once per key; and never in the way of a run."""
 
+import itertools
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from stage1.tracking import RunRecord, TrackingConfig, record_run, register_model
+from stage1 import tracking
+from stage1.tracking import Promotion, RunRecord, TrackingConfig, find_kept, send_kept
+
+_count = itertools.count(1)
+
+
+def record_run(config: TrackingConfig, record: RunRecord, folder: Path | None = None) -> str:
+    return tracking.record_run(config, record, folder or Path(tempfile.mkdtemp()))
+
+
+def register_model(config: TrackingConfig, **fields: Any) -> str:
+    """A promotion later than those before."""
+    promotion = Promotion(**{"sequence": next(_count), "requirement": "stage1==0.1.0"} | fields)
+    return tracking.register_model(config, promotion, Path(tempfile.mkdtemp()))
+
 
 REGISTER: dict[str, Any] = {
     "source": "s3://bundles/sha256/1",
@@ -17,19 +33,6 @@ REGISTER: dict[str, Any] = {
     "run_key": "k1",
     "tags": {"sequence": "1"},
 }
-
-
-@pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> TrackingConfig:
-    """One database for all tests here: MLflow takes seconds to make one."""
-    return TrackingConfig(uri=f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}", experiment="roads")
-
-
-@pytest.fixture(scope="module")
-def client(config: TrackingConfig) -> Any:
-    from mlflow import MlflowClient
-
-    return MlflowClient(config.uri, config.uri)
 
 
 @pytest.fixture
@@ -100,13 +103,14 @@ def test_a_record_that_fails_halfway_does_not_count_and_is_made_again(
     config: TrackingConfig, client: Any, tmp_path: Path, said: Path
 ) -> None:
     missing = tmp_path / "report.html"
-    assert record_run(config, record("halfway", missing)) == ""
+    assert record_run(config, record("halfway", missing), tmp_path) == ""
     assert "run was not recorded" in notes(said)[0]
     assert [run.info.status for run in runs_of(client, "halfway")] == ["FAILED"]
     missing.write_text("here")
-    run_id = record_run(config, record("halfway", missing))
+    (kept,) = find_kept(tmp_path)
+    run_id = send_kept(kept)
     assert sorted(run.info.status for run in runs_of(client, "halfway")) == ["FAILED", "FINISHED"]
-    assert record_run(config, record("halfway", missing)) == run_id
+    assert send_kept(kept) == run_id
 
 
 def test_a_promotion_is_a_version_with_an_alias_and_registering_it_again_changes_nothing(
@@ -118,8 +122,8 @@ def test_a_promotion_is_a_version_with_an_alias_and_registering_it_again_changes
     assert notes(said) == []
     assert len(client.search_model_versions("name = 'stage1'")) == 1
     found = client.get_model_version_by_alias("stage1", "demo")
-    assert (str(found.version), found.source, found.run_id) == (version, REGISTER["source"], run_id)
-    assert found.tags == {"digest": "a" * 64, "sequence": "1"}
+    assert (str(found.version), found.source, found.run_id) == (version, found.source, run_id)
+    assert found.tags == {"digest": "a" * 64, "sequence": "1", "bundle": REGISTER["source"]}
 
 
 def test_the_alias_moves_with_promotions_and_back_with_a_rollback(config: TrackingConfig, client: Any) -> None:
@@ -146,9 +150,11 @@ def test_a_promotion_of_a_run_that_was_not_recorded_is_registered_all_the_same(
 def test_off_does_nothing_and_imports_nothing() -> None:
     script = (
         "import sys\n"
-        "from stage1.tracking import RunRecord, TrackingConfig, record_run, register_model\n"
-        "assert record_run(TrackingConfig(), RunRecord('k', 'n', {}, {})) == ''\n"
-        "assert register_model(TrackingConfig(), source='', digest='', alias='', run_key='', tags={}) == ''\n"
+        "from pathlib import Path\n"
+        "from stage1.tracking import Promotion, RunRecord, TrackingConfig, record_run, register_model\n"
+        "assert record_run(TrackingConfig(), RunRecord('k', 'n', {}, {}), Path('none')) == ''\n"
+        "promotion = Promotion('', '', '', 1, '', '', {})\n"
+        "assert register_model(TrackingConfig(), promotion, Path('none')) == ''\n"
         "print([name for name in sys.modules if name.split('.')[0] in ('mlflow', 'torch', 'sqlalchemy')])\n"
     )
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -165,7 +171,7 @@ def test_a_server_that_is_not_there_is_said_within_seconds(said: Path) -> None:
         "MLflow: run was not recorded",
         "MLflow: promotion was not registered",
     ]
-    assert all("run the step again to record it" in note for note in notes(said))
+    assert all("it is kept: stage1 track FOLDER" in note for note in notes(said))
 
 
 def test_a_uri_that_is_none_is_said(said: Path) -> None:
@@ -176,8 +182,10 @@ def test_a_uri_that_is_none_is_said(said: Path) -> None:
 def test_recording_is_silent(tmp_path: Path) -> None:
     """A new database too, whose tables MLflow makes; a fresh process, because it configures its loggers once."""
     script = (
+        "from pathlib import Path\n"
         "from stage1.tracking import RunRecord, TrackingConfig, record_run\n"
-        f"assert record_run(TrackingConfig(uri='sqlite:///{tmp_path}/new.db'), RunRecord('k', 'n', {{}}, {{}}))\n"
+        f"config = TrackingConfig(uri='sqlite:///{tmp_path}/new.db')\n"
+        f"assert record_run(config, RunRecord('k', 'n', {{}}, {{}}), Path('{tmp_path}'))\n"
     )
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (shown.returncode, shown.stdout, shown.stderr) == (0, "", "")

@@ -26,7 +26,7 @@ class Streets:
         return self.rows.labels
 
     def batches(self, start: int, stop: int, kind: type[ImageBatches] = ImageBatches) -> ImageBatches:
-        part = Rows(self.rows.table.slice(start, stop - start), self.rows.root)
+        part = Rows(self.rows.table.slice(start, stop - start), self.rows.roots)
         return kind(part, Preprocessing(image_size=16), 64, num_threads=1)
 
 
@@ -55,7 +55,7 @@ def streets(tmp_path_factory: pytest.TempPathFactory) -> Streets:
     manifest, _ = make_split(str(root), SplitConfig())
     rows = manifest.rows(*SPLITS, allowed=SPLITS)
     mixed = np.random.default_rng(1).permutation(len(rows))
-    return Streets(Rows(rows.table.take(mixed), rows.root))
+    return Streets(Rows(rows.table.take(mixed), rows.roots))
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ class Counted(ImageBatches):
 
     def __init__(self, count: int) -> None:
         self._kept = np.zeros((count, 1, 1, 3), np.uint8)
-        self._uris = [""] * count
+        self.shard_N = np.zeros(count, np.int64)
 
 
 @given(st.integers(1, 200), st.integers(1, 70), st.integers(0, 2**63 - 1), st.integers(0, 5))

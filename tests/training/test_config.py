@@ -12,7 +12,7 @@ from stage1.training import PretrainConfig, TrainConfig
     ("kind", "fields", "words"),
     [
         (TrainConfig, {"phases": []}, "at least 1"),
-        (TrainConfig, {"phases": [{"loss": "hinge", "epochs": 1}]}, "'ce' or 'selective'"),
+        (TrainConfig, {"phases": [{"loss": "hinge", "epochs": 1}]}, "'ce', 'selective' or 'crc'"),
         (TrainConfig, {"phases": [{"loss": "ce", "epochs": 0}]}, "greater than or equal to 1"),
         (TrainConfig, {"phases": [{"loss": "selective", "epochs": 1}], "selective_share": 1}, "aux head untrained"),
         (TrainConfig, {"ema_decay": 1}, "less than 1"),

@@ -1,11 +1,12 @@
 """Losses against arithmetic done by hand and against finite differences."""
 
-from math import log
+from math import exp, log
 
 import pytest
 import torch
 
 from stage1.model.classifier import Outputs
+from stage1.training.config import RiskConfig
 from stage1.training.losses import cross_entropy, selective_loss, supervised
 
 # Logits (0, ln 3) are the probabilities (1/4, 3/4).
@@ -17,6 +18,7 @@ OPTIONS = {
     "target_coverage": 0.9,
     "coverage_penalty": 32.0,
     "selective_share": 0.25,
+    "risk": RiskConfig(alpha=0.5, share=0.25, window=0),
 }
 
 
@@ -103,3 +105,14 @@ def test_the_selective_phase_shares_between_the_accepted_and_the_auxiliary_head(
     risk = (-2 * log(3 / 4) * 0.5 - log(1 / 4) * 0.75) / 1.25
     auxiliary = (-2 * log(1 / 2) - log(1 / 2)) / 2
     assert found.item() == pytest.approx(0.25 * (risk + 2.42) + 0.75 * auxiliary)
+
+
+def test_the_crc_phase_shares_between_the_conformal_risk_and_the_ce_phase() -> None:
+    """Positive scores 3/4 and 1/2: every second calibrates, so m = 1, rank 0 and the threshold is 3/4; every second
+    negative counts, so the one of 1/2: sigmoid((1/2 - 3/4) / .1)."""
+    logits = torch.tensor([[0.0, log(3)], [0.0, log(3)], [0.0, 0.0], [0.0, 0.0]])
+    given = Outputs(logits, torch.zeros(4), torch.zeros(4, 2))
+    labels = torch.tensor([1, 0, 1, 0])
+    plain = supervised(given, labels, loss="ce", **OPTIONS).item()
+    found = supervised(given, labels, loss="crc", **OPTIONS).item()
+    assert found == pytest.approx(0.25 / (1 + exp(2.5)) + 0.75 * plain)

@@ -245,7 +245,7 @@ def test_a_signal_to_a_real_process_leaves_a_checkpoint_and_ends_it_soon(
 ) -> None:
     from stage1.data import SplitConfig, make_split
 
-    manifest, _ = make_split(str(streets.rows.root), SplitConfig())
+    manifest, _ = make_split(streets.rows.roots[0], SplitConfig())
     manifest.write(tmp_path / "manifest.parquet")
     command = [sys.executable, "-c", SCRIPT, str(tmp_path / "manifest.parquet"), str(tmp_path / "run")]
     with subprocess.Popen(

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from stage1.errors import BadData
+from stage1.errors import BadConfig, BadData
 from stage1.metrics import augrc, auroc
 from stage1.model.backbone import build_backbone
 from stage1.model.config import BackboneConfig
 from stage1.training.checkpoint import Checkpoints
-from stage1.training.config import OptimiserConfig, PhaseConfig, TrainConfig
+from stage1.training.config import OptimiserConfig, PhaseConfig, RiskConfig, TrainConfig
 from stage1.training.scoring import Scores, score
 from stage1.training.supervised import LabelledImages, TrainedModel, train_classifier
 
@@ -29,7 +29,7 @@ CONFIG = TrainConfig(
 
 
 def trained(streets: Any, folder: Path, **changed: object) -> TrainedModel:
-    torch.manual_seed(7)
+    torch.manual_seed(2)
     return train_classifier(
         build_backbone(BackboneConfig(widths=(8, 16)), 16),
         LabelledImages(streets.batches(0, 60), streets.labels_N[:60]),
@@ -147,3 +147,19 @@ def test_a_margin_does_not_lose_what_float32_has() -> None:
     scores = Scores(np.array([[1e8, 1e8 + 8], [-1.0, 0.25]], np.float32), np.zeros(2, np.float32))
     assert scores.margin_N.tolist() == [8.0, 1.25]
     assert scores.margin_N.dtype == np.float64
+
+
+def test_conformal_risk_training_goes_on_from_cross_entropy(streets: Any, tmp_path: Path) -> None:
+    phases = (PhaseConfig(loss="ce", epochs=2), PhaseConfig(loss="crc", epochs=2))
+    result = trained(streets, tmp_path, phases=phases, batch_size=30, risk=RiskConfig(alpha=0.25))
+    assert [row["phase"] for row in result.history] == ["ce", "ce", "crc", "crc"]
+    assert all(math.isfinite(row["loss"]) for row in result.history)
+
+
+def test_a_batch_to_come_that_is_too_small_for_alpha_is_refused_before_the_first_step(
+    streets: Any, tmp_path: Path
+) -> None:
+    phases = (PhaseConfig(loss="ce", epochs=2), PhaseConfig(loss="crc", epochs=1))
+    with pytest.raises(BadConfig, match=r"alpha 0\.02 needs 97 positives in every batch"):
+        trained(streets, tmp_path, phases=phases, batch_size=30)
+    assert not list(tmp_path.iterdir())

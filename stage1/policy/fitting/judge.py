@@ -6,15 +6,15 @@ errors in an independent test are beta-binomial; the chance that they stay withi
 reach the wanted probability.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv, betaln
+from scipy.special import betaincinv, betaln, xlogy
 
 from stage1.conformal import certifiable_misses_each, effective, p_values
 from stage1.policy.base import BoundBy
-from stage1.policy.fitting.counts import Counts
+from stage1.policy.fitting.counts import Counts, Integers
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -36,11 +36,46 @@ class Judge:
 
     def certified(self, counts: Counts) -> Bools:
         """Say for each candidate whether its p-value allows it."""
-        passed: Bools = p_values(counts.errors, counts.answered, self.limit) <= self.delta
+        errors, answered, _ = self._effective(counts)
+        passed = self._passes(errors, answered)
         if counts.moments is not None:
-            clustered = self._effective(counts)
-            passed &= p_values(clustered[0], clustered[1], self.limit) <= self.delta
+            passed &= self._passes(counts.errors, counts.answered)
         return passed
+
+    def _passes(self, errors_T: Floats | Integers, answered_T: Floats | Integers) -> Bools:
+        """Compare p-values with delta; exact tails (a hundred times dearer) where Chernoff's bound leaves a doubt."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            rate = errors_T / answered_T
+            divergence = xlogy(rate, rate / self.limit) + xlogy(1 - rate, (1 - rate) / (1 - self.limit))
+            passed: Bools = (rate < self.limit) & (answered_T * divergence >= -2 * np.log(self.delta))
+        doubtful = np.flatnonzero(~passed)
+        passed[doubtful] = p_values(errors_T[doubtful], answered_T[doubtful], self.limit) <= self.delta
+        return passed
+
+    def at(self, delta: float) -> "Judge":
+        """Return the same judge with another delta for its certificate."""
+        return replace(self, delta=delta)
+
+    def most_among(self, answered: int) -> int:
+        """Return the most errors among `answered` that the exact binomial test certifies, -1 when none would do."""
+        return int(certifiable_misses_each([answered], self.limit, 1 - self.delta)[0])
+
+    def most_joining(self, right: int) -> int:
+        """Return the most errors that may join `right` right answers, -1 when not even none would be certified.
+
+        Every error adds an answer and raises the p-value, so bisection finds it.
+        """
+
+        def passes(errors: int) -> bool:
+            return bool(p_values([errors], [errors + right], self.limit)[0] <= self.delta)
+
+        low, high = -1, 0
+        while passes(high):
+            low, high = high, 2 * high + 1
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if passes(middle) else (low, middle)
+        return low
 
     def pass_probability(self, counts: Counts) -> Floats:
         """Return each candidate's chance to pass an independent test of the expected size."""
@@ -85,8 +120,13 @@ class Stop:
 
 
 def _beta_binomial(most: int, trials: int, a: float, b: float) -> float:
-    """Return P(X <= most) for a beta-binomial X; scipy.stats has it, some hundred times slower."""
-    x = np.arange(most + 1)
+    """Return P(X <= most) for a beta-binomial X; scipy.stats has it, some hundred times slower.
+
+    Terms more than 40 standard deviations below the mean are left out: together they are below 1e-16.
+    """
+    mean = trials * a / (a + b)
+    spread = np.sqrt(mean * b / (a + b) * (a + b + trials) / (a + b + 1))
+    x = np.arange(max(0, int(mean - 40 * spread)), most + 1)
     log_p = betaln(x + a, trials - x + b) - betaln(trials - x + 1, x + 1) - betaln(a, b) - np.log(trials + 1)
     return float(min(np.exp(log_p).sum(), 1.0))
 

@@ -10,6 +10,8 @@
    path the rate is not monotone: step 3 is a check on val_calib, not a promise; val_test judges it.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from stage1.calibration.dirichlet import Dirichlet
@@ -21,16 +23,22 @@ from stage1.policy.fitting.counts import Counts, one
 from stage1.policy.fitting.evidence import NO_PROMISE, Sides, evidence, judges, nothing_answered
 from stage1.policy.fitting.judge import Stop
 from stage1.policy.predictions import Bools, Floats, Predictions
-from stage1.policy.scrc import DirichletMap, ScrcPolicy, calibrated_log_odds, prediction_sets
+from stage1.policy.scrc import DirichletMap, ScrcPolicy, prediction_sets
 
 
 def fit_scrc(predictions: Predictions, constraint: Constraint, aim: Aim, options: ScrcOptions) -> ScrcPolicy:
     """Return the fitted policy, feasible or not."""
+    both = 1 < int(predictions.positive.sum()) < len(predictions) - 1
+    return fit_thresholds(predictions, constraint, aim, options, _calibrate(predictions, options, both))
+
+
+def fit_thresholds(
+    predictions: Predictions, constraint: Constraint, aim: Aim, options: ScrcOptions, dirichlet: DirichletMap
+) -> ScrcPolicy:
+    """Return the policy with this map: SCRC-T, then the check of what is answered."""
     sides = judges(predictions, constraint, aim)
     gate = predictions.gate_scores()
-    both = 1 < int(predictions.positive.sum()) < len(predictions) - 1
-    dirichlet = _calibrate(predictions, options) if both else Dirichlet()
-    log_odds = calibrated_log_odds(dirichlet, predictions.logits)
+    log_odds = dirichlet.log_odds(predictions.margin)
     thresholds = (
         scrc_t(gate, log_odds, predictions.positive, xi=options.accept, alpha=constraint.max_fnr)
         if len(gate)
@@ -38,31 +46,35 @@ def fit_scrc(predictions: Predictions, constraint: Constraint, aim: Aim, options
     )
     accepted = gate >= thresholds.accept
     stopped, set_from, reason = _safer(predictions, constraint, sides, log_odds, accepted, thresholds.positive)
-    common = {
-        "constraint": constraint,
-        "findings": dirichlet.findings,
-        "evidence": nothing_answered(predictions),
-        "dirichlet": DirichletMap.model_validate(dirichlet.to_json()),
-        "accept_from": thresholds.accept if np.isfinite(thresholds.accept) else None,
-    }
-    if stopped.candidate < 0:
-        return ScrcPolicy.model_validate(
-            {**common, "feasible": False, "reason": reason, "promise": NO_PROMISE, "set_from": None}
-        )
-    fitted = ScrcPolicy.model_validate(
-        {**common, "feasible": True, "reason": "", "promise": _promise(constraint, options), "set_from": set_from}
+    feasible = stopped.candidate >= 0
+    fitted = ScrcPolicy(
+        constraint=constraint,
+        feasible=feasible,
+        reason=reason,
+        promise=_promise(constraint, options) if feasible else NO_PROMISE,
+        findings=dirichlet.findings,
+        evidence=nothing_answered(predictions),
+        dirichlet=dirichlet,
+        accept_from=thresholds.accept if np.isfinite(thresholds.accept) else None,
+        set_from=set_from if feasible else None,
     )
+    if not feasible:
+        return fitted
     return fitted.model_copy(update={"evidence": evidence(fitted, predictions, sides, stopped)})
 
 
-def _calibrate(predictions: Predictions, options: ScrcOptions) -> Dirichlet:
-    return choose_penalty(
-        predictions.logits,
-        np.asarray(predictions.labels),
-        groups_N=predictions.groups,
-        penalties=options.penalties,
-        seed=options.seed,
-    )
+def _calibrate(predictions: Predictions, options: ScrcOptions, both: bool) -> DirichletMap:
+    """Return the cross-validated map; the identity where a class has fewer than two images."""
+    found = Dirichlet()
+    if both:
+        found = choose_penalty(
+            predictions.logits,
+            np.asarray(predictions.labels),
+            groups_N=predictions.groups,
+            penalties=options.penalties,
+            seed=options.seed,
+        )
+    return DirichletMap.model_validate(found.to_json())
 
 
 def _safer(
@@ -76,26 +88,42 @@ def _safer(
     """Return (stop, set threshold, reason): the last threshold <= `highest` before the first that fails."""
     positives = np.sort(log_odds_N[accepted_N & predictions.positive])
     negatives = np.sort(log_odds_N[accepted_N & ~predictions.positive])
-    levels = np.unique(positives[positives <= highest])
+    levels = np.unique(positives[: np.searchsorted(positives, highest, side="right")])
     if not len(levels):
-        return _refused(constraint, len(positives), 0)
+        return _refused(constraint, sides, Counts(np.array([0]), np.array([len(positives)])))
     missed, alarmed = _answered(levels, positives, wrong_below=True), _answered(levels, negatives, wrong_below=False)
     certified = sides.misses.certified(missed) & sides.false_alarms.certified(alarmed)
     first = int(np.argmax(certified))
     if not certified[first]:
         best = int(np.argmin(sides.misses.upper(missed)))
-        return _refused(constraint, int(missed.answered[best]), int(missed.errors[best]))
+        return _refused(constraint, sides, missed.take(slice(best, best + 1)))
     failed = np.flatnonzero(~certified[first:])
     last = first + int(failed[0]) - 1 if len(failed) else len(levels) - 1
-    aimed = sides.misses.pass_probability(missed.take(slice(first, last + 1))) >= sides.misses.aim
-    taken = first + (int(np.flatnonzero(aimed)[-1]) if aimed.any() else 0)
+    # The aim and the groups are checks, not promises, and nearly monotone: bisection looks at few thresholds.
+    taken = max(_last(first, last, lambda level: _aimed(sides, missed, level)), first)
     bound_by: BoundBy = "aim" if taken < last else "certificate" if last < len(levels) - 1 else "expectation"
-    while taken >= first:
-        stop = _with_groups(predictions, sides, log_odds_N, accepted_N, float(levels[taken]), bound_by)
-        if stop.candidate >= 0:
-            return stop, float(levels[taken]), ""
-        taken -= 1
-    return _refused(constraint, int(missed.answered[first]), int(missed.errors[first]))
+
+    def judged(level: int) -> Stop:
+        return _with_groups(predictions, sides, log_odds_N, accepted_N, float(levels[level]), bound_by)
+
+    if judged(taken).candidate < 0:
+        taken = _last(first, taken - 1, lambda level: judged(level).candidate >= 0)
+        if taken < first:
+            return _refused(constraint, sides, missed.take(slice(first, first + 1)))
+    return judged(taken), float(levels[taken]), ""
+
+
+def _aimed(sides: Sides, missed: Counts, level: int) -> bool:
+    return float(sides.misses.pass_probability(missed.take(slice(level, level + 1)))[0]) >= sides.misses.aim
+
+
+def _last(low: int, high: int, passes: Callable[[int], bool]) -> int:
+    """Bisect for the last index from `low` to `high` that passes; low - 1 where none is found."""
+    below, above = low - 1, high + 1
+    while above - below > 1:
+        middle = (below + above) // 2
+        below, above = (middle, above) if passes(middle) else (below, middle)
+    return below
 
 
 def _answered(levels_T: Floats, ranked_N: Floats, *, wrong_below: bool) -> Counts:
@@ -113,23 +141,26 @@ def _with_groups(
     predictions: Predictions, sides: Sides, log_odds_N: Floats, accepted_N: Bools, level: float, bound_by: BoundBy
 ) -> Stop:
     """Judge one threshold with the groups counted in; candidate -1 when it fails."""
-    sets = prediction_sets(log_odds_N, level)
-    answered = accepted_N & (sets[:, 0] != sets[:, 1])
+    zero_N, one_N = prediction_sets(log_odds_N, level)
+    answered = accepted_N & (zero_N != one_N)
     positives = np.flatnonzero(answered & predictions.positive)
     negatives = np.flatnonzero(answered & ~predictions.positive)
-    missed = one(sets[positives, 0], predictions.group_codes(positives))
-    alarmed = one(sets[negatives, 1], predictions.group_codes(negatives))
+    missed = one(zero_N[positives], predictions.group_codes(positives))
+    alarmed = one(one_N[negatives], predictions.group_codes(negatives))
     if not sides.misses.certified(missed)[0] or not sides.false_alarms.certified(alarmed)[0]:
         return Stop(-1, "certificate", 0.0)
     return Stop(0, bound_by, float(sides.misses.pass_probability(missed)[0]))
 
 
-def _refused(constraint: Constraint, positives: int, misses: int) -> tuple[Stop, float, str]:
+def _refused(constraint: Constraint, sides: Sides, best: Counts) -> tuple[Stop, float, str]:
+    """Say what the best threshold does, how many positives it would need, and what it could certify."""
+    misses, positives = int(best.errors[0]), int(best.answered[0])
     needed = positives_needed(constraint.max_fnr, misses, constraint.confidence)
     reason = (
         f"SCRC's best threshold answers {positives:,} of val_calib's positives with {misses:,} misses, or lets too "
         f"many false alarms through; FNR <= {constraint.max_fnr} at {constraint.confidence:.0%} needs {needed:,} "
-        f"answered positives for that many misses, beside FPR <= {constraint.max_fpr}."
+        f"answered positives for that many misses, beside FPR <= {constraint.max_fpr}, and these could certify FNR <= "
+        f"{float(sides.misses.upper(best)[0]):.4f}."
     )
     return Stop(-1, "certificate", 0.0), float("nan"), reason
 

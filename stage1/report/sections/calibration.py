@@ -53,6 +53,10 @@ def _numbers(model: Json) -> Markup:
     body: list[list[Markup | str]] = [
         ["Accuracy", estimate(model, "accuracy"), "share of right labels, nothing deferred"],
         ["AUROC", estimate(model, "auroc", rate=False), "how well positives rank above negatives"],
+        ["Failure AUROC", estimate(model, "failure_auroc", rate=False), "how well the margin ranks right above wrong"],
+        ["AUGRC", estimate(model, "augrc", rate=False), "generalised risk over all coverages; lower is better"],
+        ["AURC", estimate(model, "aurc", rate=False), "selective risk over all coverages; lower is better"],
+        ["E-AURC", estimate(model, "eaurc", rate=False), "AURC above that of a perfect ranking"],
         ["MCC", estimate(model, "mcc", rate=False), "correlation of label and prediction"],
         ["NLL", estimate(model, "nll", rate=False), "log loss; lower is better"],
         ["Brier", estimate(model, "brier", rate=False), "squared error of the probability; lower is better"],
@@ -64,10 +68,8 @@ def _numbers(model: Json) -> Markup:
 
 def _ece(model: Json, key: str) -> Markup:
     value, expected = number(model, key, "value"), number(model, key, "expected_if_calibrated")
-    if value is None:
-        return missing()
-    if expected is None:
-        return join([decimal(value)])
-    return join(
-        [decimal(value), " ", el("small", f"{decimal(expected, value)} expected if perfectly calibrated", cls="range")]
-    )
+    written = estimate(model, key, rate=False)
+    if value is None or expected is None:
+        return written
+    note = el("small", f"{decimal(expected, value)} expected if perfectly calibrated", cls="range")
+    return join([written, "; " if number(model, key, "low") is not None else " ", note])

@@ -47,13 +47,24 @@ def _splits(split: object) -> Markup:
                 shown(None if images is None else whole(images)),
                 shown(None if images is None or not total else percent(images / total, 1)),
                 shown(None if positives is None else whole(positives)),
-                shown(percent(positives / images, 1) if positives is not None and images else None, "no images"),
+                _positive_rate(mapping(found, name), images, positives),
                 shown(None if groups is None else whole(groups)),
                 _ROLES.get(name, ""),
             ]
         )
     headers = ["Split", "Images", "Share", "Positives", "Positive rate", "Groups", "Role"]
     return table("The four splits", headers, body, numeric=range(1, 6), stacked=True)
+
+
+def _positive_rate(split: Json, images: int | None, positives: int | None) -> Markup | str:
+    if positives is None or not images:
+        return missing("no images")
+    low, high = (number(split, "positive_share", end) for end in ("low", "high"))
+    if low is None or high is None:
+        return shown(percent(positives / images, 1))
+    return join(
+        [percent(positives / images, 1), " ", el("small", f"{percent(low, 1)} to {percent(high, 1)}", cls="range")]
+    )
 
 
 def _leakage(split: object) -> Markup:
@@ -68,12 +79,33 @@ def _leakage(split: object) -> Markup:
     pairs: list[tuple[str, Markup | str]] = [
         ("Groups", "A group goes whole into one split, by a salted hash: no drive or site is on both sides."),
         ("Duplicates", duplicates),
+        ("Near-duplicates", _near(mapping(split, "near_duplicates"))),
+        ("Train only", _train_only(split)),
         ("Left out", left_out or ("nothing" if "skipped_by_reason" in mapping(split) else missing())),
         ("Data", _code(words(split, "data"))),
         ("Data digest", _code(words(split, "data_digest"))),
         ("Salt", _code(words(split, "salt"))),
     ]
     return join([facts(pairs), _skipped(split)])
+
+
+def _near(near: Json) -> Markup | str:
+    """Say how many pictures of different groups look the same, and how many of these pairs stand in two splits."""
+    pairs, distance = count(near, "pairs"), count(near, "distance")
+    if pairs is None:
+        return "not looked for" if words(near, "mode") == "off" else missing()
+    across = mapping(near, "across_splits")
+    torn = sum(count(across, name) or 0 for name in across)
+    bits = "" if distance is None else f" within {plural(distance, 'bit')} of perceptual hash"
+    joined = ", their groups joined" if words(near, "mode") == "merge" else f", {whole(torn)} of them in two splits"
+    return f"{plural(pairs, 'pair')} of different groups{bits}" + (joined if pairs else "")
+
+
+def _train_only(split: object) -> Markup | str:
+    synthetic, unlabeled = count(split, "num_synthetic"), count(split, "num_unlabeled")
+    if synthetic is None or unlabeled is None:
+        return missing()
+    return f"{whole(synthetic)} generated and {whole(unlabeled)} unlabelled images; they never calibrate or test"
 
 
 def _skipped(split: object) -> Markup | None:

@@ -1,0 +1,1 @@
+"""An HTTP server over the bundle that a channel points to."""
