@@ -3,6 +3,7 @@
 order.json     the pipeline file and its arguments          pipeline.yaml  what was compiled and run
 events.jsonl   what the steps said; events.previous.jsonl   run.log        what kfp.local and the steps printed
 cache/         finished steps by content                    artifacts/     kfp.local's pipeline root
+run.id         what the bundle calls this run
 steps/NAME     link to the newest folder of a step          end.json       exit code, state, failed step
 """
 

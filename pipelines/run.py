@@ -20,7 +20,7 @@ from pipelines.ending import tell_end, tell_stopped
 from pipelines.folder import RunFolder
 from stage1 import events
 from stage1.console import Progress, watch_into
-from stage1.steps import STEPS
+from stage1.steps import STEPS, run_id
 
 GRACE_S = 15.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -94,6 +94,7 @@ def _environment(folder: RunFolder, scratch: str) -> dict[str, str]:
         **inherited,
         events.VARIABLE: str(folder.events.absolute()),
         "STAGE1_CACHE": str(folder.cache.absolute()),
+        run_id.VARIABLE: run_id.id_of(folder.root),
         "PYTHONPATH": os.pathsep.join(filter(None, [checkout, os.environ.get("PYTHONPATH")])),
         "PYTHONUNBUFFERED": "1",
         "TMPDIR": scratch,

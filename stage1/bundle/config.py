@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from stage1.bundle.channel import SignatureRule
+
 
 class ChannelConfig(BaseModel):
     """A channel in an object store."""
@@ -12,8 +14,17 @@ class ChannelConfig(BaseModel):
     channel: str = Field("demo", min_length=1, description="Channel that consumers follow.")
 
 
-class ExportConfig(ChannelConfig):
-    """What a bundle is called."""
+class SignedConfig(ChannelConfig):
+    """A channel, and whether it takes unsigned bundles."""
+
+    signature: SignatureRule = Field(
+        "unsigned-allowed",
+        description="required: bundles must be signed, and the channel takes no others from then on, for good.",
+    )
+
+
+class ExportConfig(SignedConfig):
+    """What a bundle is called, and whether it must be signed."""
 
     name: str = Field("stage1", min_length=1, description="Name of the model.")
     licence: str = Field("unspecified", min_length=1, description="Licence of the weights, for the model card.")

@@ -200,8 +200,8 @@ def _summary(found: "Verified") -> Iterator[tuple[str, str]]:
         yield f"gate: {check['name']}", str(check.get("reason") or check["verdict"])
     for warning in manifest.decision.get("warnings", []):
         yield "warning", str(warning)
-    for key in ("data_digest", "model_digest", "stage1", "commit", "code", "seed"):
-        if manifest.provenance.get(key) is not None:
+    for key in ("data_digest", "model_digest", "stage1", "commit", "code", "seed", "run"):
+        if manifest.provenance.get(key) not in (None, ""):
             yield key, str(manifest.provenance[key])
     num_bytes = sum(entry.size for entry in manifest.files.values())
     yield "files", f"{len(manifest.files)} with {num_bytes:,} bytes"

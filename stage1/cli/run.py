@@ -32,6 +32,7 @@ def run(
     from stage1.console import refused, summary, watching
     from stage1.steps import STEPS
     from stage1.steps.path import walk
+    from stage1.steps.run_id import VARIABLE, id_of
 
     if out.exists() and not out.is_dir():
         raise BadInput(f"--out {out} is a file; give a folder.")
@@ -40,6 +41,7 @@ def run(
     record.unlink(missing_ok=True)
     os.environ[events.VARIABLE] = str(record.absolute())
     os.environ["STAGE1_CACHE"] = str((out / "cache").absolute())
+    os.environ[VARIABLE] = id_of(out)
     with watching(record, plan=STEPS):
         folders = walk(data, out / "steps", preset=preset, config=config_text(config_file), overrides=overrides or [])
     typer.echo(f"\n{summary(folders)}")

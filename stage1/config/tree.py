@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from stage1.bundle.channel import SignatureRule
-from stage1.bundle.config import ChannelConfig, ExportConfig
+from stage1.bundle.config import ChannelConfig, ExportConfig, SignedConfig
 from stage1.data import SplitConfig
 from stage1.errors import BadConfig
 from stage1.evaluation import EvaluateConfig
@@ -34,6 +34,7 @@ _SHARED: dict[str, tuple[tuple[str, ...], ...]] = {
         ("predict", "channel"), ("gate", "channel"), ("report", "channel"), ("export", "channel"),
         ("promote", "channel"),
     ),
+    "signature": (("export", "signature"), ("promote", "signature")),
     "tracking": (("report", "tracking"), ("promote", "tracking")),
     "shards": (("pretrain", "shards"), ("train", "shards"), ("predict", "shards")),
 }  # fmt: skip
@@ -52,13 +53,9 @@ class ReportConfig(BaseModel):
     tracking: TrackingConfig = TrackingConfig()
 
 
-class PromoteConfig(ChannelConfig):
+class PromoteConfig(SignedConfig):
     """Where a bundle is published, whose signature it needs, and where that is recorded."""
 
-    signature: SignatureRule = Field(
-        "unsigned-allowed",
-        description="required: the channel takes signed bundles only, from this promotion on and for good.",
-    )
     public_key: str = Field(
         "",
         description="PEM file (or the PEM itself) of the key that must have signed the bundle; '' takes "
@@ -76,6 +73,9 @@ class Config(BaseModel):
     constraint: Constraint = Constraint()
     store: str = Field("stage1-store", min_length=1, description="Object store of bundles and channels.")
     channel: str = Field("demo", min_length=1, description="Channel that a promotion moves.")
+    signature: SignatureRule = Field(
+        "unsigned-allowed", description="required: bundles are signed, and the channel takes no others from then on."
+    )
     tracking: TrackingConfig = TrackingConfig()
     shards: str = Field("", description="Where `stage1 data shard` packed the manifest; empty reads single images.")
     split: SplitConfig = SplitConfig()

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from stage1.evaluation.champion import Champion, compare
 from stage1.evaluation.config import EvaluateConfig
-from stage1.evaluation.rates import intervals, number, policy_intervals, policy_rates
+from stage1.evaluation.rates import augrc_interval, intervals, number, policy_intervals, policy_rates
 from stage1.evaluation.rows import TestRows
 from stage1.evaluation.slices import slices
 from stage1.metrics import (
@@ -134,6 +134,7 @@ def _model(rows: TestRows, resampler: Resampler, config: EvaluateConfig) -> dict
         },
         config.confidence,
     )
+    found["augrc"] = augrc_interval(found["augrc"], rows.wrong_N, rows.groups_N, config.confidence)
     for name, (chance, kind, bins) in calibration.items():
         expected = ece_expected(chance, kind=kind, bins=bins, seed=config.seed)
         found[name]["expected_if_calibrated"] = number(expected)

@@ -38,14 +38,10 @@ def rate_bound(rate: Evidence, failures: int, trials: int, confidence: float) ->
     """
     value, upper = rate.number("value"), rate.number("upper")
     effect = rate.number("design_effect", low=0, high=1e6)
-    from stage1.conformal import fnr_upper_bound
-
     share = failures / trials
     if abs(value - share) > _AGREES:
         raise Unusable(f"The reported rate {value:.6g} is not {failures} of {trials}.")
-    return share, max(
-        value, upper, fnr_upper_bound(failures, trials, confidence), _clustered(share, trials, effect, confidence)
-    )
+    return share, max(upper, _clopper_pearson(share, trials / max(effect, 1.0), confidence))
 
 
 def fewest_trials(limit: float, confidence: float) -> int:
@@ -55,10 +51,10 @@ def fewest_trials(limit: float, confidence: float) -> int:
     return positives_needed(limit, 0, confidence)
 
 
-def _clustered(share: float, trials: int, effect: float, confidence: float) -> float:
+def _clopper_pearson(share: float, trials: float, confidence: float) -> float:
+    """Clopper and Pearson's bound, for counts that need not be whole."""
     if share == 1:
         return 1.0
     from scipy.special import betaincinv
 
-    size = trials / max(effect, 1.0)
-    return float(betaincinv(share * size + 1, size * (1 - share), confidence))
+    return float(betaincinv(share * trials + 1, trials * (1 - share), confidence))

@@ -16,6 +16,7 @@ from typing import Any
 
 import stage1
 from stage1.errors import BadArtifact
+from stage1.steps.run_id import run_id
 
 NAME = "step.json"
 _SCHEMA = "stage1/step/v1"
@@ -80,6 +81,7 @@ def provenance(folders: dict[str, Path]) -> dict[str, Any]:
     last = next(reversed(records.values()))
     return {
         **{key: last[key] for key in ("stage1", "code", "commit", "python", "data_digest")},
+        "run": last["run"],
         "libraries": records["model"]["libraries"],
         "seed": records["model"]["config"]["seed"],
         "config": {record["step"]: record["config"] for record in records.values()},
@@ -100,7 +102,14 @@ def digest_files(folder: Path) -> dict[str, str]:
 def write_record(folder: Path, record: dict[str, Any]) -> None:
     """Digest the files of `folder` and write step.json beside them."""
     files = digest_files(folder)
-    complete = {"schema": _SCHEMA, **record, **environment(), "files": files, "digest": digest_json(files)}
+    complete = {
+        "schema": _SCHEMA,
+        **record,
+        **environment(),
+        "run": run_id(),
+        "files": files,
+        "digest": digest_json(files),
+    }
     text = json.dumps(complete, indent=2, sort_keys=True, allow_nan=False) + "\n"
     (folder / NAME).write_text(text, encoding="utf-8")
 

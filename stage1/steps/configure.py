@@ -5,6 +5,7 @@ import json
 from stage1.config import Config
 from stage1.errors import BadConfig
 from stage1.steps import STEPS
+from stage1.steps.signing import key_to_verify
 
 
 def configure(preset: str = "demo", config: str = "", overrides: str = "") -> dict[str, str]:
@@ -16,9 +17,10 @@ def configure(preset: str = "demo", config: str = "", overrides: str = "") -> di
         overrides: Single fields on top, one `a.b=c` a line, or a JSON list of such strings.
 
     Raises:
-        BadConfig: Names the field and what is allowed.
+        BadConfig: Names the field and what is allowed; or signatures are required and there is no key to verify them.
     """
     composed = Config.compose(preset, config, _lines(overrides))
+    key_to_verify(composed.promote.signature, composed.promote.public_key)
     return {name: str(getattr(composed, name).model_dump_json()) for name in STEPS}
 
 

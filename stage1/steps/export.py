@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from stage1.bundle import CanaryImage, Channel, sign, signing_key_from, write_bundle
+from stage1.bundle import CanaryImage, Channel, sign, write_bundle
 from stage1.bundle.bom import BOM, ml_bom
 from stage1.bundle.config import ExportConfig
 from stage1.bundle.documents import canonical
@@ -18,6 +18,7 @@ from stage1.report import model_card
 from stage1.steps.agreement import check_agreement
 from stage1.steps.artifact import provenance, read_artifact
 from stage1.steps.documents import read_json
+from stage1.steps.signing import key_to_sign
 from stage1.steps.step import StepResult, step
 from stage1.storage import open_store
 
@@ -38,7 +39,7 @@ def next_sequence(config: ExportConfig) -> int:
 
 def circumstances(config: ExportConfig) -> tuple[int, str]:
     """What a bundle depends on beside its inputs: the channel's sequence, and which key signs ("" for none)."""
-    key = signing_key_from()
+    key = key_to_sign(config.signature)
     return next_sequence(config), key.public.hint if key else ""
 
 
@@ -59,14 +60,15 @@ def export(
     Args:
         manifest, model, predictions, policies, evaluation, decision: Output folders of the steps before.
         out: Receives the bundle in bundle/.
-        config: Name of the model, channel that it is meant for, licence of the weights.
+        config: Name of the model, channel that it is meant for, whether it must be signed, licence of the weights.
 
     Raises:
         PromotionRefused: The decision is not yes, a folder is of another run, or model.onnx is not shown to decide as
             the model does; no bundle is made of a refused model.
+        BadConfig: Signatures are required and $STAGE1_SIGNING_KEY is not set.
         BadInput: $STAGE1_SIGNING_KEY holds no key.
     """
-    key = signing_key_from()
+    key = key_to_sign(config.signature)
     verdict = read_json(decision / "decision.json")
     if verdict["promote"] is not True:
         raise PromotionRefused(f"the gate refused this model: {'; '.join(verdict['reasons'])}")

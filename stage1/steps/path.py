@@ -7,6 +7,7 @@ from typing import Any
 
 from stage1.steps import STEPS, load
 from stage1.steps.configure import configure
+from stage1.steps.signing import key_to_sign
 from stage1.steps.step import read_config
 
 
@@ -22,6 +23,7 @@ def walk(data: str, out: Path, *, preset: str, config: str = "", overrides: Sequ
         The folder of every step that ran.
     """
     sections = configure(preset, config, json.dumps(list(overrides)))
+    key_to_sign(json.loads(sections["export"])["signature"])
     folders = {name: out / name for name in STEPS}
     walked: dict[str, Path] = {}
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from stage1.bundle import promote as publish
 from stage1.bundle import verify
-from stage1.bundle.keys import PUBLIC_KEY, public_key_from, read_public_keys
+from stage1.bundle.keys import PUBLIC_KEY, read_public_keys
 from stage1.config import PromoteConfig
 from stage1.errors import PromotionRefused
 from stage1.steps.documents import write_json
 from stage1.steps.registering import record_of
+from stage1.steps.signing import key_to_verify
 from stage1.steps.step import StepResult, step
 from stage1.storage import open_store
 from stage1.tracking import register_model
@@ -51,12 +52,13 @@ def promote(bundle: Path, out: Path, *, config: PromoteConfig = PromoteConfig())
     Raises:
         BundleRejected: The bundle does not load, does not reproduce its canaries, carries no decision that says yes, or
             is not signed with the given key.
+        BadConfig: Signatures are required, and no public key is given.
         PromotionRefused: The channel takes signed bundles only, and no public key is given.
         BadInput: What is given as public key is none.
         Conflict: Another promotion was first; this model was not judged against that champion.
     """
     folder = bundle / "bundle"
-    key = config.public_key or public_key_from()
+    key = key_to_verify(config.signature, config.public_key)
     if key:
         read_public_keys(key)  # one that is none is said as that, not as a fault of the bundle
     manifest = verify(folder, key).manifest

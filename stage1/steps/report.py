@@ -84,6 +84,7 @@ def _facts(story: Story, config: ReportConfig) -> dict[str, object]:
     return {
         "Channel": config.channel,
         "Commit": story.provenance["commit"],
+        "Run": story.provenance["run"] or "not known",
         "Code": story.provenance["code"],
         "Data": story.provenance["data_digest"],
         "Model": story.metrics["model_digest"],
@@ -118,6 +119,7 @@ def _record(folders: dict[str, Path], story: Story, config: ReportConfig, page: 
             "stage1.policy": str(decision["policy"]),
             "stage1.data_digest": str(story.provenance["data_digest"]),
             "stage1.commit": str(story.provenance["commit"]),
+            "stage1.run": str(story.provenance["run"]),
         },
         artifacts=[page, folders["decision"] / "decision.json", folders["evaluation"] / "metrics.json"],
     )

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
-from stage1.evaluation.rates import intervals, policy_intervals, policy_rates
-from stage1.metrics import Resampler, weighted_mean
+from stage1.evaluation.rates import augrc_interval, intervals, policy_intervals, policy_rates
+from stage1.metrics import Resampler, augrc, weighted_mean
 from tests.evaluation.making import gate, make_rows, simulated, softmax
 
 # margin, label; the policies below answer at margins beyond 1
@@ -83,6 +83,22 @@ def test_coverage_accuracy_and_augrc_are_what_a_loop_finds() -> None:
     assert found["accuracy_answered"]["value"] == pytest.approx(4 / 7)
     assert found["augrc"]["value"] == pytest.approx(sum(pairs) / 11**2)
     assert all(each["low"] <= each["value"] <= each["high"] for each in found.values())
+
+
+def test_augrc_without_a_mistake_ends_where_the_worst_ranking_of_the_rate_s_bound_would() -> None:
+    """The end is AUGRC of 1,000 answers of which the share of the bound, the surest, are wrong."""
+    nothing = np.zeros(30, dtype=bool)
+    alone = np.arange(30).astype(str).astype(object)
+    point = {"value": 0.0, "low": 0.0, "high": 0.0}
+    rate = 1 - 0.025 ** (1 / 30)
+    wrong = np.arange(100_000) < round(rate * 100_000)
+    worst = augrc(np.arange(100_000, 0, -1), wrong)
+    assert augrc_interval(point, nothing, alone, 0.95)["high"] == pytest.approx(worst, abs=1e-5)
+    some = nothing.copy()
+    some[3] = True
+    assert augrc_interval(point, some, alone, 0.95) == point, "mistakes that were seen spread by themselves"
+    unknown = {"value": 0.0, "low": None, "high": None}
+    assert augrc_interval(unknown, nothing, alone, 0.95) == unknown, "one group has no spread"
 
 
 def test_intervals_cover_what_they_are_about_as_often_as_they_say() -> None:

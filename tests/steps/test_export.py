@@ -202,9 +202,18 @@ def test_a_run_gives_a_whole_bundle_and_the_same_again(
     found = verify(tmp_path / "first" / "bundle")
     assert found.signature == "absent"
     origin = found.manifest.provenance
-    assert {"stage1", "code", "commit", "python", "libraries", "seed", "config", "digests", "data_digest"} <= set(
-        origin
-    )
+    assert {
+        "run",
+        "stage1",
+        "code",
+        "commit",
+        "python",
+        "libraries",
+        "seed",
+        "config",
+        "digests",
+        "data_digest",
+    } <= set(origin)
     listed = {
         c["name"]: c["hashes"][0]["content"]
         for c in json.loads(contents[0]["bom.cdx.json"])["components"]

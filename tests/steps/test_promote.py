@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from stage1.bundle import BundleRejected, Channel, read_signing_key, sign
+from stage1.bundle.config import ExportConfig
 from stage1.config import Config, PromoteConfig
-from stage1.errors import BadInput, PromotionRefused
+from stage1.errors import BadConfig, BadInput, PromotionRefused
 from stage1.steps.artifact import write_record
+from stage1.steps.configure import configure
+from stage1.steps.path import walk
 from stage1.steps.promote import promote
 from stage1.storage import Store, open_store
 from tests.bundle.making import KeyPair, Maker
@@ -85,11 +88,18 @@ def test_an_unsigned_bundle_is_rejected_where_a_key_is_given(
 def test_a_channel_that_requires_signatures_refuses_where_no_key_is_given(
     tmp_path: Path, make: Maker, store: Store, keys: KeyPair
 ) -> None:
-    """Signed or not: nobody can say by whom."""
-    for folder in (exported(tmp_path / "one", make, store), exported(tmp_path / "two", make, store, keys)):
-        with pytest.raises(PromotionRefused, match=r"promote\.public_key or \$STAGE1_PUBLIC_KEY"):
+    """Signed or not: nobody can say by whom. The rule is the channel's, or asked for here."""
+    folders = [exported(tmp_path / "one", make, store), exported(tmp_path / "two", make, store, keys)]
+    for folder in folders:
+        with pytest.raises(BadConfig, match=r"neither promote\.public_key nor \$STAGE1_PUBLIC_KEY is set"):
             promote(folder, tmp_path / "out", config=required(tmp_path))
     assert store.list() == []
+    first = promote(folders[1], tmp_path / "first", config=required(tmp_path, public_key=str(keys.public)))
+    for name in ("three", "four"):
+        folder = exported(tmp_path / name, make, store, keys if name == "four" else None)
+        with pytest.raises(PromotionRefused, match=r"promote\.public_key or \$STAGE1_PUBLIC_KEY"):
+            promote(folder, tmp_path / "out", config=PromoteConfig(store=str(tmp_path / "store")))
+    assert Channel(store, "demo").history()[-1].digest == first.digest
 
 
 def test_a_bundle_that_somebody_else_signed_is_rejected(
@@ -112,16 +122,37 @@ def test_a_key_that_is_none_is_said(tmp_path: Path, make: Maker, store: Store) -
         )  # fmt: skip
 
 
-def test_the_rule_is_set_like_everything_else() -> None:
-    section = Config.compose(overrides=["promote.signature=required", "promote.public_key=keys/pub.pem"]).promote
-    assert (section.signature, section.public_key) == ("required", "keys/pub.pem")
-    assert PromoteConfig().signature == "unsigned-allowed"
+def test_the_rule_is_said_once_and_holds_for_export_and_promote() -> None:
+    config = Config.compose(overrides=["signature=required", "promote.public_key=keys/pub.pem"])
+    assert (config.promote.signature, config.promote.public_key) == ("required", "keys/pub.pem")
+    assert config.export.signature == "required"
+    assert (PromoteConfig().signature, ExportConfig().signature) == ("unsigned-allowed", "unsigned-allowed")
 
 
-def test_the_command_ends_with_3_where_the_channel_refuses(tmp_path: Path, make: Maker, store: Store) -> None:
+def test_a_run_that_could_not_sign_or_verify_ends_before_it_begins(
+    tmp_path: Path, keys: KeyPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not after the training; the preset for real data asks for signatures."""
+    for name in ("STAGE1_SIGNING_KEY", "STAGE1_PUBLIC_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(BadConfig, match=r"promote could not verify.*unsigned-allowed"):
+        configure("full")
+    assert configure("full", overrides="signature=unsigned-allowed")
+    monkeypatch.setenv("STAGE1_PUBLIC_KEY", str(keys.public))
+    assert configure("full")
+    with pytest.raises(BadConfig, match=r"\$STAGE1_SIGNING_KEY is not set, so nothing can sign"):
+        walk("nowhere", tmp_path / "out", preset="full")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_ends_with_3_where_the_channel_refuses(
+    tmp_path: Path, make: Maker, store: Store, keys: KeyPair
+) -> None:
     """As every refused promotion."""
+    signed = exported(tmp_path / "signed", make, store, keys)
+    promote(signed, tmp_path / "first", config=required(tmp_path, public_key=str(keys.public)))
     folder = exported(tmp_path / "export", make, store)
-    options = ["--set", f"store={tmp_path / 'store'}", "--set", "promote.signature=required"]
+    options = ["--set", f"store={tmp_path / 'store'}"]
     done = subprocess.run(
         [
             *(sys.executable, "-c", "from stage1.cli import main; main()", "promote"),
