@@ -64,18 +64,23 @@ def prepare(work: Path, room: str, tests: list[str]) -> None:
         "    no:cacheprovider",
     ]
     lines += [
+        "also_copy=",
+        "    benchmarks",
         "timeout_multiplier=6",
         "timeout_constant=4",
         "use_git_change_detection=false",
         "track_dependencies=false",
     ]
+    # A process that a test starts meets mutated code too, and that needs the tool; appended as in mutmut().
+    (work / "site").mkdir(exist_ok=True)
+    (work / "site" / "sitecustomize.py").write_text(f"import sys\n\nsys.path.append({str(BUILD / 'tool')!r})\n")
     (work / "setup.cfg").write_text("\n".join(lines) + "\n")
 
 
 def run(work: Path, names: list[str], minutes: float, children: int) -> bool:
     """Run mutmut; return whether it came to its end."""
     command = mutmut("run", "--max-children", str(children), *names)
-    process = subprocess.Popen(command, cwd=work, env=environment())  # noqa: S603  our own interpreter
+    process = subprocess.Popen(command, cwd=work, env=environment(work))  # noqa: S603  our own interpreter
     try:
         process.wait(timeout=minutes * 60)
     except subprocess.TimeoutExpired:
@@ -94,8 +99,13 @@ def mutmut(*arguments: str) -> list[str]:
     return [sys.executable, "-c", code, *arguments]
 
 
-def environment() -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1", "HYPOTHESIS_STORAGE_DIRECTORY": str(BUILD / "hypothesis")}
+def environment(work: Path) -> dict[str, str]:
+    return {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "HYPOTHESIS_STORAGE_DIRECTORY": str(BUILD / "hypothesis"),
+        "PYTHONPATH": str(work / "site"),
+    }
 
 
 def outcomes(work: Path) -> dict[str, int | None]:
@@ -136,7 +146,7 @@ def show(work: Path, name: str) -> int:
         [key for key, code in outcomes(work).items() if code in SURVIVED | UNTESTED] if name == "survived" else [name]
     )
     for one in names:
-        subprocess.run(mutmut("show", one), cwd=work, env=environment(), check=True)  # noqa: S603
+        subprocess.run(mutmut("show", one), cwd=work, env=environment(work), check=True)  # noqa: S603
     return 0
 
 

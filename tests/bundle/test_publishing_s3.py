@@ -1,6 +1,11 @@
 """Promotion on a real MinIO server, with every request spoiled in turn; and the commands over s3://."""
 
+import os
 import secrets
+import signal
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -55,6 +60,63 @@ def test_a_fault_at_every_request_gives_one_promotion_or_a_refusal(
     assert not outcomes[0], "the first request reads the channel, and one attempt is all there is"
     assert outcomes[-1], "the last round had no fault left to meet"
     assert outcomes.count(False) > 10 // every
+
+
+PROMOTERS = """
+import os, sys
+from pathlib import Path
+from stage1.bundle import promote
+from stage1.storage.retrying import Retrying
+from stage1.storage.s3 import S3Store
+from stage1.storage.service import Service
+endpoint, region, bucket, folder = sys.argv[1:]
+for line in sys.stdin:
+    if (pid := os.fork()) == 0:
+        promote(S3Store(Service(endpoint, region), bucket, line.strip(), Retrying(deadline_s=0)), "demo", Path(folder))
+        os._exit(0)
+    print(pid, flush=True)
+    print(os.waitpid(pid, 0)[1], flush=True)
+"""
+"""Starts one promoter for each line, the root of a store; says its process, then how it ended."""
+
+
+@pytest.mark.parametrize("kind", ["killed before", "killed after"])
+def test_a_promoter_that_is_killed_at_any_request_is_finished_by_the_next(
+    make: Maker, minio: MinioServer, bucket: str, kind: Kind
+) -> None:
+    """SIGKILL at every request in turn, and the same promotion once more."""
+    folder = make.path()
+    digest = verify(folder).digest
+    ends: list[int] = []
+    with faults_before(minio.endpoint) as faults:
+        command = [sys.executable, "-c", PROMOTERS, faults.endpoint, minio.region, bucket, str(folder)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as promoters:
+            assert promoters.stdin is not None
+            assert promoters.stdout is not None
+            while not ends or ends[-1]:
+                root = secrets.token_hex(4)
+                started = threading.Event()
+                pid = 0
+
+                def kill(started: threading.Event = started) -> None:
+                    started.wait()
+                    os.kill(pid, signal.SIGKILL)
+
+                faults.begin({len(ends) + 1: kind})
+                faults.kill = kill
+                promoters.stdin.write(f"{root}\n")
+                promoters.stdin.flush()
+                pid = int(promoters.stdout.readline())
+                started.set()
+                ends.append(int(promoters.stdout.readline()))
+                direct = open_store(f"s3://{bucket}/{root}")
+                assert len(Channel(direct, "demo").history()) <= 1
+                assert promote(direct, "demo", folder).digest == digest
+                assert [entry.digest for entry in Channel(direct, "demo").history()] == [digest]
+            promoters.stdin.close()
+    assert set(ends[:-1]) == {int(signal.SIGKILL)}
+    assert len(ends) > 10
+    assert faults.requests == len(ends) - 1, "the last round met every request and no kill"
 
 
 def test_with_retries_no_single_fault_is_noticed(make: Maker, minio: MinioServer, bucket: str) -> None:

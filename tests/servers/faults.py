@@ -3,14 +3,14 @@
 import http.client
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 from urllib.parse import urlsplit
 
-Kind = Literal["503", "reset before", "reset after", "silence", "short", "damaged"]
+Kind = Literal["503", "reset before", "reset after", "silence", "short", "damaged", "killed before", "killed after"]
 KINDS: tuple[Kind, ...] = ("503", "reset before", "reset after", "silence", "short")
 
 
@@ -20,13 +20,15 @@ class Faults:
 
     503: refused and not passed on. reset before: not passed on. reset after: carried out, its answer lost. silence:
     carried out, no answer for longer than the client waits. short: half of the answer's body, then the end. damaged:
-    the request's body arrives with one bit changed.
+    the request's body arrives with one bit changed. killed: the client is ended by `kill` before or after its request is
+    carried out.
     """
 
     endpoint: str = ""
     plan: Mapping[int, Kind] = field(default_factory=dict)
     always: Kind | None = None
     silence_s: float = 0.6
+    kill: Callable[[], None] | None = None
     requests: int = 0
     seen: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -70,7 +72,9 @@ def faults_before(upstream: str) -> Iterator[Faults]:
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return
-            if kind == "reset before":
+            if kind == "killed before" and faults.kill:
+                faults.kill()
+            if kind in ("reset before", "killed before"):
                 self.close_connection = True
                 return
             if kind == "damaged" and body:
@@ -78,7 +82,9 @@ def faults_before(upstream: str) -> Iterator[Faults]:
             status, headers, data = self._ask(body)
             if kind == "silence":
                 time.sleep(faults.silence_s)
-            if kind in ("silence", "reset after"):
+            if kind == "killed after" and faults.kill:
+                faults.kill()
+            if kind in ("silence", "reset after", "killed after"):
                 self.close_connection = True
                 return
             if kind == "short" and not data:
