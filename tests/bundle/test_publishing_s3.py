@@ -5,7 +5,8 @@ import secrets
 import signal
 import subprocess
 import sys
-import threading
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -95,19 +96,12 @@ def test_a_promoter_that_is_killed_at_any_request_is_finished_by_the_next(
             assert promoters.stdout is not None
             while not ends or ends[-1]:
                 root = secrets.token_hex(4)
-                started = threading.Event()
-                pid = 0
-
-                def kill(started: threading.Event = started) -> None:
-                    started.wait()
-                    os.kill(pid, signal.SIGKILL)
-
+                process = Future[int]()
                 faults.begin({len(ends) + 1: kind})
-                faults.kill = kill
+                faults.kill = partial(_kill, process)
                 promoters.stdin.write(f"{root}\n")
                 promoters.stdin.flush()
-                pid = int(promoters.stdout.readline())
-                started.set()
+                process.set_result(int(promoters.stdout.readline()))
                 ends.append(int(promoters.stdout.readline()))
                 direct = open_store(f"s3://{bucket}/{root}")
                 assert len(Channel(direct, "demo").history()) <= 1
@@ -117,6 +111,10 @@ def test_a_promoter_that_is_killed_at_any_request_is_finished_by_the_next(
     assert set(ends[:-1]) == {int(signal.SIGKILL)}
     assert len(ends) > 10
     assert faults.requests == len(ends) - 1, "the last round met every request and no kill"
+
+
+def _kill(process: Future[int]) -> None:
+    os.kill(process.result(timeout=30), signal.SIGKILL)
 
 
 def test_with_retries_no_single_fault_is_noticed(make: Maker, minio: MinioServer, bucket: str) -> None:

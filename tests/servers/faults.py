@@ -20,8 +20,8 @@ class Faults:
 
     503: refused and not passed on. reset before: not passed on. reset after: carried out, its answer lost. silence:
     carried out, no answer for longer than the client waits. short: half of the answer's body, then the end. damaged:
-    the request's body arrives with one bit changed. killed: the client is ended by `kill` before or after its request is
-    carried out.
+    the request's body arrives with one bit changed. killed: the client is ended by `kill` before or after its request
+    is carried out.
     """
 
     endpoint: str = ""
