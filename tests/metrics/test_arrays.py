@@ -47,6 +47,8 @@ def lengths(**counts):
         (lambda: accuracy(TWO, [0, 1]), zero_or_one("prediction")),
         (lambda: mcc([0, 1], TWO), zero_or_one("label")),
         (lambda: weighted_mcc([0, 1], TWO), zero_or_one("label")),
+        (lambda: accuracy(NAN, [0, 1]), finite("prediction")),
+        (lambda: accuracy([0, 1], NAN), finite("label")),
         (lambda: accuracy([0, 1], [0]), lengths(prediction=2, label=1)),
         (lambda: auroc(NAN, [0, 1]), finite("score")),
         (lambda: auroc([0, 1], TWO), zero_or_one("label")),

@@ -177,3 +177,47 @@ def test_a_statistic_that_does_not_exist_has_no_interval():
 def test_bad_requests_are_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_two_thousand_resamples_unless_told_otherwise():
+    rng = np.random.default_rng(6)
+    images = rng.random(50), rng.random(50) < 0.5
+    assert interval(brier, *images) == interval(brier, *images, num_resamples=2000)
+    assert interval(brier, *images) != interval(brier, *images, num_resamples=1999)
+
+
+def test_the_seed_chooses_the_resamples():
+    confidence, error = simulated(50)
+    first = interval(auroc, confidence, error, num_resamples=300, seed=1)
+    resampler = Resampler(50, num_resamples=300, seed=1)
+    assert first == resampler.intervals({"a": weighted_auroc(confidence, error)})["a"]
+    assert first != interval(auroc, confidence, error, num_resamples=300, seed=2)
+
+
+@pytest.mark.parametrize(("statistic", "plain"), [(auroc, lambda s, y: auroc(s, y)), (augrc, lambda s, y: augrc(s, y))])
+@pytest.mark.parametrize("confidence", [0.95, 0.6])
+def test_bca_of_a_paired_difference_by_groups_is_that_of_the_rows(statistic, plain, confidence):
+    score, error = simulated(120)
+    other = (score + np.random.default_rng(8).normal(scale=0.5, size=120), error)
+    groups = np.repeat(np.arange(30), 4)
+    options = {"groups": groups, "method": "bca", "num_resamples": 300, "confidence": confidence}
+    fast = interval(statistic, score, error, minus=other, **options)
+    slow = interval(plain, score, error, minus=other, **options)
+    assert (fast.low, fast.high) == pytest.approx((slow.low, slow.high), abs=1e-10)
+    without = interval(statistic, score, error, minus=other, **{**options, "groups": None})
+    assert (without.low, without.high) != (fast.low, fast.high)
+
+
+def test_bca_is_wider_the_more_confidence_is_asked():
+    score, error = simulated(200)
+    wide, narrow = (interval(auroc, score, error, method="bca", num_resamples=500, confidence=c) for c in (0.95, 0.5))
+    assert wide.low < narrow.low < narrow.high < wide.high
+    # Normal quantiles: 1.96 against 0.67.
+    assert (wide.high - wide.low) / (narrow.high - narrow.low) == pytest.approx(1.96 / 0.6745, rel=0.15)
+
+
+def test_what_an_interval_cannot_be_made_of_is_said():
+    with pytest.raises(BadData, match=r"^An interval needs at least one image\.$"):
+        interval(np.mean, [])
+    with pytest.raises(BadData, match=r"array_0.*array_1"):
+        interval(accuracy, [1, 0], [1])

@@ -1,6 +1,7 @@
 import copy
 import hashlib
 import json
+from dataclasses import replace
 from importlib import resources
 from typing import Any
 
@@ -9,6 +10,7 @@ from jsonschema import Draft202012Validator
 
 from stage1.errors import BadArtifact
 from stage1.promotion import CHECKS, Champion, Check, Decision, GateConfig, gate
+from stage1.promotion.decision import keeps
 from tests.promotion.candidates import CHAMPION, TEST, Candidate, pointer
 
 YES = gate(Candidate().metrics(), GateConfig(), pointer())
@@ -108,3 +110,18 @@ FNR = CHECKS.index("fnr_answered")
 def test_a_decision_that_contradicts_itself_or_its_schema_is_not_read(wrong: Any) -> None:
     with pytest.raises(BadArtifact, match=r"decision\.json"):
         Decision.from_json(wrong)
+
+
+def test_a_changed_verdict_is_told_apart_from_a_broken_document() -> None:
+    with pytest.raises(BadArtifact) as told:
+        Decision.from_json(change("promote", False))
+    assert str(told.value) == (
+        "decision.json contradicts itself: its checks give another decision. Run the gate again."
+    )
+
+
+@pytest.mark.parametrize("missing", ["bound", "limit", "comparison"])
+def test_a_check_without_its_numbers_keeps_nothing(missing: str) -> None:
+    check = YES.checks[FNR]
+    assert keeps(check)
+    assert not keeps(replace(check, **{missing: None}))

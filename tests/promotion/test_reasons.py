@@ -92,6 +92,8 @@ P = "policies.softmax."
          "The reported difference 0.001 is not candidate - champion = 0.004 - 0.005."),
         ("champion.augrc_difference.upper", 0.6, "champion",
          "metrics.champion.augrc_difference.upper must lie between -0.5 and 0.5, got 0.6."),
+        (f"{P}augrc.value", 0.6, "augrc", f"metrics.{P}augrc.value must lie between 0 and 0.5, got 0.6."),
+        (f"{P}augrc.value", 0.6, "champion", f"metrics.{P}augrc.value must lie between 0 and 0.5, got 0.6."),
         ("champion.augrc.value", 0.6, "champion", "metrics.champion.augrc.value must lie between 0 and 0.5, got 0.6."),
     ],
 )  # fmt: skip
@@ -135,6 +137,14 @@ def test_what_other_data_and_a_self_comparison_say() -> None:
     )
     behind = gate(GOOD.metrics(), LIMITS, pointer(sequence="three"))
     assert said(behind, "champion") == "champion.sequence must be a number, got 'three'."
+    unborn = gate(GOOD.metrics(), LIMITS, pointer(sequence=0))
+    assert said(unborn, "champion") == "The champion's sequence must be at least 1."
+
+
+def test_what_the_first_of_a_channel_says() -> None:
+    first = gate(with_value("champion", None), LIMITS)
+    assert first.promote
+    assert said(first, "champion") == "There is no champion: nothing to compare with."
 
 
 def test_what_a_repeated_look_is_warned_with() -> None:
