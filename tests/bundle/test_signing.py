@@ -1,6 +1,7 @@
 """Whose a bundle is: signed with model-signing, checked on the very bytes that are used."""
 
 import base64
+import gc
 import json
 import shutil
 import subprocess
@@ -355,8 +356,11 @@ def test_a_key_leaves_no_descriptor_open(make: Maker, keys: KeyPair) -> None:
     folder = make.path()
     key = read_signing_key(keys.private)
     sign(folder, key)  # what the library opens for good, it has opened now
-    (folder / "bundle.sig").unlink()
+    gc.collect()  # what other tests left open would otherwise be closed meanwhile
     before = len(list(Path("/dev/fd").iterdir()))
-    sign(folder, key)
-    verify(folder, keys.public)
-    assert len(list(Path("/dev/fd").iterdir())) == before
+    for _ in range(5):
+        (folder / "bundle.sig").unlink(missing_ok=True)
+        sign(folder, key)
+        verify(folder, keys.public)
+    gc.collect()
+    assert len(list(Path("/dev/fd").iterdir())) <= before
