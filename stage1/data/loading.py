@@ -129,7 +129,7 @@ class ImageBatches:
             images_BSS3, part, start = piece
             stop = min(start + chunk, len(part))
             for position in range(start, stop):
-                images_BSS3[position] = self._load(int(part[position]))
+                self._load(int(part[position]), images_BSS3[position])
             return images_BSS3, start // chunk, stop
 
         ahead = self._threads * 4 if tell else self._threads + 2 * -(-largest // chunk)
@@ -139,10 +139,10 @@ class ImageBatches:
             if stop == len(images_BSS3):
                 yield images_BSS3
 
-    def _load(self, index: int) -> NDArray[np.uint8]:
+    def _load(self, index: int, out_SS3: NDArray[np.uint8]) -> None:
         data = self.read(index)
         try:
-            return self._preprocessing.load(data)
+            self._preprocessing.load(data, out_SS3)
         except BadImage as error:
             raise BadImage(f"{self._bytes.address(index)}: {error}", error.reason) from error
 

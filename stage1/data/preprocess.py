@@ -47,17 +47,21 @@ class Preprocessing(BaseModel):
         description="Images with more pixels are refused before they are decoded.",
     )
 
-    def load(self, source: Source) -> NDArray[np.uint8]:
+    def load(self, source: Source, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
         """Return uint8 [S,S,3], RGB, writable and contiguous.
 
         Args:
             source: A path, the bytes of an image file, a Pillow image, or an array uint8 [H,W,3] RGB or [H,W] grey.
+            out: uint8 [S,S,3], a row of a batch for one, to write to and return; None makes a new array.
 
         Raises:
             BadImage: With a `reason` of stage1.data.decode.REASONS.
         """
         image = decode(source, max_pixels=self.max_pixels, background=self.background)
-        return np.array(self._square(image), dtype=np.uint8)
+        if out is None:
+            return np.array(self._square(image), dtype=np.uint8)
+        out[...] = np.asarray(self._square(image))
+        return out
 
     def _square(self, image: Image.Image) -> Image.Image:
         size = self.image_size

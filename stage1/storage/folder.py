@@ -34,8 +34,11 @@ class FolderReader:
 
     def read(self, path: str, *, max_bytes: int | None = None) -> bytes:
         """See Reader.read."""
-        with self._opened(path, max_bytes) as descriptor, os.fdopen(descriptor, "rb", closefd=False) as stream:
-            return stream.read()
+        with self._opened(path, max_bytes) as descriptor:
+            parts = [os.read(descriptor, os.fstat(descriptor).st_size + 1)]  # mostly everything in one call
+            while part := os.read(descriptor, _CHUNK):
+                parts.append(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def fetch(self, path: str, to: Path, *, max_bytes: int | None = None) -> None:
         """See Reader.fetch."""

@@ -54,10 +54,10 @@ def test_the_next_batch_is_decoded_while_the_present_one_is_used(rows: Rows, mon
     second_begun = threading.Event()
     load = images._load
 
-    def noticed(index: int) -> np.ndarray:
+    def noticed(index: int, out: np.ndarray) -> None:
         if index == 1:
             second_begun.set()
-        return load(index)
+        load(index, out)
 
     monkeypatch.setattr(images, "_load", noticed)
     batches = images.batches([np.array([0]), np.array([1]), np.array([2])])

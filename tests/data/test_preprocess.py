@@ -128,3 +128,13 @@ def test_jpegs_are_decoded_whole() -> None:
     pixels = np.asarray(Image.open(io.BytesIO(stream.getvalue())).convert("RGB"))
     preprocessing = Preprocessing(image_size=64)
     assert np.array_equal(preprocessing.load(stream.getvalue()), preprocessing.load(pixels))
+
+
+def test_a_row_of_a_batch_is_written_in_place() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    batch = np.zeros((2, 24, 24, 3), np.uint8)
+    preprocessing = Preprocessing(image_size=24)
+    written = preprocessing.load(picture, batch[1])
+    assert np.shares_memory(written, batch)
+    assert np.array_equal(batch[1], preprocessing.load(picture))
+    assert not batch[0].any()

@@ -151,12 +151,7 @@ class Cell:
         """Return whether the promise was kept; refusals are runs in which nothing is broken."""
         if self.policy == "scrc":
             return self.risk / self.repetitions <= self.alpha + self.tolerance
-        return max(self.broken, self.alarmed) / self.repetitions <= self._promised + self.tolerance
-
-    @property
-    def _promised(self):
-        # With groups the probability is said to be approximate; METHODS: 5 % becomes up to 11 %.
-        return 0.11 if self.kind == "clustered" else 0.05
+        return max(self.broken, self.alarmed) / self.repetitions <= 0.05 + self.tolerance
 
 
 def simulate(kind, positives, repetitions=REPETITIONS, seed=0):
