@@ -15,6 +15,9 @@ from kfp import kubernetes
 USER = 10001
 """The numeric user of our images; Pod Security `restricted` asks for one that is not root."""
 
+RUN_ID = "metadata.labels['pipeline/runid']"
+"""Where Kubeflow tells a pod its run; every artifact names it (stage1.steps.run_id)."""
+
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 SHARED_MEMORY = "16Gi"
 _HOUR_S = 3600
@@ -91,6 +94,7 @@ def _governed(task: Any, queue: str, limit_s: int) -> Any:
     kubernetes.set_security_context(task, run_as_user=USER, run_as_group=USER, run_as_non_root=True)
     kubernetes.set_timeout(task, limit_s)
     kubernetes.set_image_pull_policy(task, "IfNotPresent")
+    kubernetes.use_field_path_as_env(task, "STAGE1_RUN_ID", RUN_ID)
     if queue:
         kubernetes.add_pod_label(task, QUEUE_LABEL, queue)
     return task

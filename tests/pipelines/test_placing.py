@@ -106,6 +106,11 @@ def test_secrets_come_by_name_and_only_where_they_are_needed(placed: dict[str, A
     assert all(secret["optional"] for rules in placed.values() for secret in rules.get("secretAsEnv", []))
 
 
+def test_every_task_is_told_its_run_by_kubeflows_own_label(placed: dict[str, Any]) -> None:
+    for rules in placed.values():
+        assert {"name": "STAGE1_RUN_ID", "fieldPath": "metadata.labels['pipeline/runid']"} in rules["fieldPathAsEnv"]
+
+
 @pytest.mark.parametrize("queue", ["", "gpu-team-a"])
 def test_a_queue_labels_every_pod(tmp_path: Path, queue: str) -> None:
     command = [sys.executable, "-m", "pipelines", "compile", "-o", str(tmp_path / "p.yaml"), "--queue", queue]
