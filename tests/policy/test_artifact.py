@@ -192,3 +192,18 @@ assert not heavy, heavy
 """
     done = subprocess.run([sys.executable, "-c", program, *paths], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_an_unknown_schema_is_told_with_the_known_ones():
+    with pytest.raises(BadArtifact) as told:
+        load_policy({"schema": "stage1/thresholds/v0"})
+    known = [kind.model_fields["schema_id"].default for kind in POLICIES.values()]
+    assert str(told.value) == f"schema must be one of {', '.join(known)}; got 'stage1/thresholds/v0'."
+
+
+def test_the_first_wrong_field_is_named_by_its_path_and_a_missing_one_by_the_file():
+    kind = POLICIES["softmax"]
+    with pytest.raises(BadArtifact, match=rf"^{kind.file}: the file: "):
+        kind.from_json({})
+    with pytest.raises(BadArtifact, match=rf"^{kind.file}: the file: "):
+        kind.from_json({"positive_from": "high", "evidence": 3})

@@ -104,3 +104,42 @@ def test_a_plot_is_a_picture_and_the_same_each_time(tmp_path):
 def test_a_plot_of_another_kind_is_refused(tmp_path):
     with pytest.raises(BadConfig, match=r"ending in .svg or .png, got .*plot.pdf"):
         draw(curves_of(), tmp_path / "plot.pdf", power=0.8, title="")
+
+
+@pytest.mark.parametrize("name", ["positive_share", "coverage", "power", "max_fnr"])
+def test_a_share_outside_its_range_is_called_by_its_name(name):
+    with pytest.raises(BadConfig, match=rf"^{name} must lie in \(0, 1\], got 1\.5\.$"):
+        plan(**{name: 1.5})
+
+
+@pytest.mark.parametrize("expected_fnr", [-0.1, 1.5])
+def test_an_expected_rate_outside_its_range_is_refused(expected_fnr):
+    with pytest.raises(BadConfig, match=r"^expected_fnr must lie in \[0, 1\]"):
+        plan(expected_fnr=expected_fnr)
+
+
+def test_the_ends_of_the_expected_rate_are_allowed():
+    perfect, hopeless = plan(expected_fnr=0.0, images=[3000]), plan(expected_fnr=1.0, images=[3000])
+    # 3,000 images: 150 positives in val_test; 149 without a miss certify.
+    assert (perfect.rows[0].certify_probability, perfect.images_needed) == (1.0, 2980)
+    assert (hopeless.rows[0].certify_probability, hopeless.images_needed) == (0.0, 0)
+
+
+@pytest.mark.parametrize(("fnr", "confidence"), [(0.005, 0.95), (0.01, 0.9), (0.012, 0.95)])
+def test_the_positives_for_power_end_the_last_tooth(fnr, confidence):
+    found = positives_for_power(fnr, 0.8, confidence=confidence)
+
+    def chance(positives):
+        return certify_probability(positives, fnr, confidence=confidence)
+
+    assert chance(found - 1) < 0.8
+    assert min(chance(n) for n in range(found, found + 700)) >= 0.8
+
+
+def test_what_no_number_of_positives_can_show_needs_none():
+    assert positives_for_power(0.02, 0.8) == 0
+    assert positives_for_power(0.0199, 0.8, most=4096) == 0
+    needed = positives_for_power(0.01, 0.8)
+    # The search doubles from 1,024 and answers in the first half, so 4,096 is the first size that can say it.
+    assert positives_for_power(0.01, 0.8, most=4096) == needed
+    assert positives_for_power(0.01, 0.8, most=1023) == 0

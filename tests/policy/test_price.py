@@ -19,8 +19,8 @@ def test_there_is_a_row_for_every_policy_and_limit(rows):
     assert [(row.policy, row.max_fnr) for row in rows] == expected
 
 
-def test_a_row_is_what_a_fit_at_that_limit_says(rows):
-    for row in rows:
+def test_a_row_is_what_a_fit_at_that_limit_says():
+    for row in price(fit_all(ROWS, CONFIG, PLANNING), ROWS, CONFIG, PLANNING):
         config = CONFIG.model_copy(update={"constraint": Constraint(max_fnr=row.max_fnr)})
         fitted = fit(row.policy, ROWS, config, PLANNING)
         seen = fitted.evidence
