@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer images, one round")
     parser.add_argument("--images", type=Path, help="folder of JPEGs; default: drawn street scenes of 320 pixels")
     given = parser.parse_args()
-    count, rounds = (300, 1) if given.quick else (1800, 5)
+    count, rounds = (300, 1) if given.quick else (3000, 5)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder, minio(Path(folder)) as client:
         place = Path(folder)
@@ -135,13 +135,14 @@ def raw(rows: Rows, some: np.ndarray) -> Iterator[bytes]:
 
 
 def lay_out(folder: Path, source: Path | None, count: int) -> int:
-    """Copy or draw JPEGs into two class folders; return their bytes together."""
+    """Copy JPEGs in turn, or draw them, into two class folders until there are `count`; return their bytes together."""
     found = sorted(source.rglob("*.jpg"))[:count] if source else []
     total = 0
-    for number in range(len(found) or count):
-        to = folder / ("roadwork" if number % 3 == 0 else "clear") / f"{number}.jpg"
+    for number in range(count):
+        picture = number % len(found) if found else number
+        to = folder / ("roadwork" if picture % 3 == 0 else "clear") / f"{number}.jpg"
         to.parent.mkdir(parents=True, exist_ok=True)
-        data = found[number].read_bytes() if found else drawn(number)
+        data = found[picture].read_bytes() if found else drawn(number)
         to.write_bytes(data)
         total += len(data)
     return total
