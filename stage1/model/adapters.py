@@ -8,14 +8,17 @@ arXiv 2312.03732. PiSSA: Meng et al., NeurIPS 2024, arXiv 2404.02948. ExPLoRA: K
 arXiv 2406.10973.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, cast
 
+import torch
 from torch import nn
 
 from stage1.errors import BadConfig
 from stage1.model.adapter_config import AdapterConfig, ExploraConfig
+from stage1.model.adapter_targets import Target, choose_blocks, choose_targets, query_and_value
 from stage1.model.backbone import Backbone
+from stage1.model.fused import SplitLinear
 from stage1.model.patch_transformer import PatchTransformer
 
 _KINDS: dict[str, dict[str, Any]] = {
@@ -32,11 +35,12 @@ def adapt(backbone: Backbone, config: AdapterConfig) -> None:
     With kind 'none' nothing is changed. Draws initial weights from torch's global generator.
 
     Raises:
-        BadConfig: The backbone is no transformer, a block or target does not exist, or the rank is too high.
+        BadConfig: The backbone is no transformer, a block or target does not exist or passes its layer by, or the rank
+            is too high.
     """
     if config.kind == "none":
         return
-    transformer = as_transformer(backbone, f"adapter.kind {config.kind!r}", "adapter.kind 'none'")
+    transformer = _transformer(backbone, f"adapter.kind {config.kind!r}", "adapter.kind 'none', which trains it whole")
     depth = len(transformer.block_names)
     asked = range(max(0, depth - config.last_blocks), depth) if config.last_blocks else config.blocks or range(depth)
     blocks = choose_blocks(transformer, asked, "adapter.blocks")
@@ -47,8 +51,11 @@ def adapt(backbone: Backbone, config: AdapterConfig) -> None:
 
 
 def adapt_for_explora(backbone: Backbone, config: ExploraConfig) -> None:
-    """Leave the chosen blocks and all norms trainable, put LoRA elsewhere, freeze the rest; raises as `adapt`."""
-    transformer = as_transformer(backbone, "method 'explora'", "method 'full'")
+    """Leave the chosen blocks and all norms trainable, put LoRA elsewhere, freeze the rest; raises as `adapt`.
+
+    Unless targets are named, query and value get LoRA; of a fused layer its query and value parts do.
+    """
+    transformer = _transformer(backbone, "method 'explora'", "method 'full', which trains it whole")
     unfrozen = choose_blocks(transformer, config.unfrozen_blocks, "explora.unfrozen_blocks")
     others = [name for name in transformer.block_names if name not in unfrozen]
     if not others:
@@ -56,7 +63,7 @@ def adapt_for_explora(backbone: Backbone, config: ExploraConfig) -> None:
             f"explora.unfrozen_blocks: {list(config.unfrozen_blocks)} are all {len(unfrozen)} blocks, so nothing is "
             "left for LoRA. Leave one out, or use method 'full'."
         )
-    targets = choose_targets(transformer, others, config.targets or transformer.attention_targets, "explora.targets")
+    targets = choose_targets(transformer, others, config.targets or query_and_value(transformer), "explora.targets")
     _attach(transformer, targets, config.rank, config.alpha, 0.0, "explora.rank", _KINDS["lora"])
     _unfreeze(transformer, [*unfrozen, *transformer.norm_names])
 
@@ -72,15 +79,15 @@ def merge(backbone: Backbone) -> None:
     from peft.tuners.lora import LoraLayer
 
     for name, layer in [pair for pair in network.named_modules() if isinstance(pair[1], LoraLayer)]:
-        parent, _, own = name.rpartition(".")
         cast(Any, layer).merge(safe_merge=True)
-        setattr(network.get_submodule(parent), own, layer.get_base_layer())
+        network.set_submodule(name, layer.get_base_layer())
+    for name, split in [pair for pair in network.named_modules() if isinstance(pair[1], SplitLinear)]:
+        network.set_submodule(name, split.fuse())
     del network.peft_config
     network.requires_grad_(True)
 
 
-def as_transformer(backbone: Backbone, wanted_by: str, instead: str) -> PatchTransformer:
-    """Return the backbone as a patch transformer, or say what it can take."""
+def _transformer(backbone: Backbone, wanted_by: str, instead: str) -> PatchTransformer:
     if isinstance(backbone, PatchTransformer):
         return backbone
     raise BadConfig(
@@ -89,54 +96,54 @@ def as_transformer(backbone: Backbone, wanted_by: str, instead: str) -> PatchTra
     )
 
 
-def choose_blocks(transformer: PatchTransformer, indices: Iterable[int], field: str) -> list[str]:
-    """Return the names of the blocks with these indices, negative ones counted from the end, in order of depth."""
-    names = transformer.block_names
-    depth, asked = len(names), list(indices)
-    if wrong := [index for index in asked if not -depth <= index < depth]:
-        raise BadConfig(f"{field}: there is no block {wrong[0]}; the backbone has {depth}, 0 to {depth - 1}.")
-    return [names[index] for index in sorted({index % depth for index in asked})]
-
-
-def choose_targets(
-    transformer: PatchTransformer, blocks: Sequence[str], wanted: Sequence[str], field: str
-) -> list[str]:
-    """Return full names of the linear layers of `blocks` that are called so, wholly or by their last words."""
-    found = []
-    for block in blocks:
-        layers = cast(nn.Module, transformer).get_submodule(block).named_modules()
-        there = [name for name, layer in layers if isinstance(layer, nn.Linear)]
-        for target in wanted:
-            named = [name for name in there if f".{name}".endswith(f".{target}")]
-            if not named:
-                raise BadConfig(
-                    f"{field}: block {block} has no linear layer {target!r}; it has {', '.join(there) or 'none'}."
-                )
-            found += [f"{block}.{name}" for name in named if f"{block}.{name}" not in found]
-    return found
-
-
 def _attach(
     transformer: PatchTransformer,
-    targets: list[str],
+    targets: list[Target],
     rank: int,
     alpha: float,
     dropout: float,
     field: str,
     options: dict[str, Any],
 ) -> None:
-    network = cast(nn.Module, transformer)
-    for name in targets:
-        layer = cast(nn.Linear, network.get_submodule(name))
-        if rank >= min(layer.in_features, layer.out_features):
+    for target in targets:
+        if rank >= min(target.shape):
             raise BadConfig(
-                f"{field}: {rank} is no low rank for {name}, which is {layer.out_features} x {layer.in_features}; "
-                f"give at most {min(layer.in_features, layer.out_features) - 1}."
+                f"{field}: {rank} is no low rank for {target.name}, which is {target.shape[0]} x {target.shape[1]}; "
+                f"give at most {min(target.shape) - 1}."
             )
+    network = cast(nn.Module, transformer)
+    _check_called(transformer, {target.layer for target in targets})
+    for layer in dict.fromkeys(target.layer for target in targets if target.is_part):
+        network.set_submodule(layer, SplitLinear(cast(nn.Linear, network.get_submodule(layer))))
     from peft import LoraConfig, inject_adapter_in_model
 
-    given: Any = {"r": rank, "lora_alpha": alpha, "lora_dropout": dropout, "target_modules": targets, **options}
+    names = [target.name for target in targets]
+    given: Any = {"r": rank, "lora_alpha": alpha, "lora_dropout": dropout, "target_modules": names, **options}
     inject_adapter_in_model(LoraConfig(**given), network)  # which also freezes all that is not an adapter
+
+
+def _check_called(transformer: PatchTransformer, layers: set[str]) -> None:
+    """Run a blank image: a network that reads a layer's weight past the layer would never see its adapter."""
+    network = cast(nn.Module, transformer)
+    called: set[str] = set()
+    hooks = [
+        network.get_submodule(name).register_forward_pre_hook(lambda _layer, _inputs, name=name: called.add(name))
+        for name in layers
+    ]
+    was_training = network.training
+    height, width = (cells * transformer.patch_size for cells in transformer.grid)
+    parameter = next(network.parameters())
+    with torch.no_grad():
+        network.eval()
+        cast(Backbone, transformer).forward_map(parameter.new_zeros(1, 3, height, width))
+    network.train(was_training)
+    for hook in hooks:
+        hook.remove()
+    if passed_by := sorted(layers - called):
+        raise BadConfig(
+            f"this backbone computes with the weights of {passed_by[0]} without calling it, so an adapter there would "
+            "do nothing. Name other targets, or use no adapter."
+        )
 
 
 def _unfreeze(transformer: PatchTransformer, names: Iterable[str]) -> None:

@@ -1,11 +1,11 @@
 """The light decoder of the masked autoencoder: a small transformer that exists during pre-training only.
 
-After He et al. (CVPR 2022, arXiv 2111.06377): visible tokens and copies of one mask token, each with its place in the
-image, attend to each other; the pixels of hidden patches are read off. Two things are left out because nothing reads
-them: visible places are not predicted, and so the last block updates hidden places only. Prefix tokens (class,
-registers) stay in the encoder.
+After He et al. (CVPR 2022, arXiv 2111.06377): the encoder's prefix tokens (class, registers), visible tokens and copies
+of one mask token, each patch with its place in the image, attend to each other; the pixels of hidden patches are read
+off. What nothing reads is not computed: visible places are not predicted, so the last block updates hidden ones only.
 
-Shapes: B images, P patches, V visible, M hidden, T = V + M tokens, E encoder width, C decoder width, D values a patch.
+Shapes: B images, P patches, V visible, M hidden, S prefix tokens, T = S + V + M, E encoder width, C decoder width,
+D values a patch.
 """
 
 import torch
@@ -68,24 +68,31 @@ class Decoder(nn.Module):
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)
 
-    def forward(self, tokens_BVE: Tensor, visible_BV: Tensor, hidden_BM: Tensor) -> Tensor:
-        """Return the predicted patches [B, M, D] at the row-major ids `hidden_BM`."""
+    def forward(self, tokens_BLE: Tensor, visible_BV: Tensor, hidden_BM: Tensor) -> Tensor:
+        """Return the predicted patches [B, M, D] at the row-major ids `hidden_BM`.
+
+        Args:
+            tokens_BLE: What the encoder made of an image, L = S + V: prefix tokens first, if there are any.
+            visible_BV: Row-major ids of the visible patches.
+            hidden_BM: Those of the hidden ones.
+        """
         places_PC = self.get_buffer("places_PC")
-        visible = self.embed(tokens_BVE)
-        visible = visible + places_PC[visible_BV].to(visible.dtype)
-        hidden = (self.mask_token + places_PC[hidden_BM]).to(visible.dtype)
-        x_BTC, num_visible = torch.cat([visible, hidden], dim=1), visible.shape[1]
+        seen_BLC = self.embed(tokens_BLE)
+        num_seen, num_prefix = seen_BLC.shape[1], seen_BLC.shape[1] - visible_BV.shape[1]
+        visible_BVC = seen_BLC[:, num_prefix:] + places_PC[visible_BV].to(seen_BLC.dtype)
+        hidden_BMC = (self.mask_token + places_PC[hidden_BM]).to(seen_BLC.dtype)
+        x_BTC = torch.cat([seen_BLC[:, :num_prefix], visible_BVC, hidden_BMC], dim=1)
         for number, block in enumerate(self.blocks, start=1):
-            x_BTC = block(x_BTC, num_visible if number == len(self.blocks) else 0)
-        predicted: Tensor = self.predict(self.norm(x_BTC))
-        return predicted
+            x_BTC = block(x_BTC, num_seen if number == len(self.blocks) else 0)
+        predicted_BMD: Tensor = self.predict(self.norm(x_BTC))
+        return predicted_BMD
 
 
 def sine_places(grid: tuple[int, int], width: int) -> Tensor:
-    """Return fixed two-dimensional positions [P, width]: sine and cosine of the row, then of the column."""
+    """Return fixed two-dimensional positions [P, width]: sine and cosine of the column, then of the row."""
     octaves = torch.arange(width // 4, dtype=torch.float64) / (width // 4)
     frequencies = 10_000.0**-octaves
     rows, columns = (torch.arange(size, dtype=torch.float64).outer(frequencies) for size in grid)
     row = rows.repeat_interleave(grid[1], dim=0)
     column = columns.repeat(grid[0], 1)
-    return torch.cat([row.sin(), row.cos(), column.sin(), column.cos()], dim=1).float()
+    return torch.cat([column.sin(), column.cos(), row.sin(), row.cos()], dim=1).float()

@@ -49,8 +49,8 @@ class MaskedAutoencoder(nn.Module):
             ids.to(x_BCHW.device)
             for ids in draw_hidden(len(x_BCHW), self.grid[0] * self.grid[1], self.mask_ratio, generator)
         )
-        tokens_BVE = cast(PatchTransformer, self.backbone).encode_visible(x_BCHW, visible_BV)
-        predicted_BMD = self.decoder(tokens_BVE, visible_BV, hidden_BM)
+        tokens_BLE = cast(PatchTransformer, self.backbone).encode_visible(x_BCHW, visible_BV)
+        predicted_BMD = self.decoder(tokens_BLE, visible_BV, hidden_BM)
         target_BMD = standardise(_at(patchify(x_BCHW, self.patch_size), hidden_BM).float()).patches_BPD
         return Predicted((predicted_BMD.float() - target_BMD).square().mean(), predicted_BMD, hidden_BM)
 
@@ -63,12 +63,8 @@ class MaskedAutoencoder(nn.Module):
         patches_BPD = patches_BPD.scatter(1, _spread(hidden_BM, patches_BPD), filled_BMD)
         hidden_BP = torch.zeros(patches_BPD.shape[:2], dtype=torch.bool, device=x_BCHW.device)
         hidden_BP.scatter_(1, hidden_BM, True)
-        height, width = (cells * self.patch_size for cells in self.grid)
-        pixels = x_BCHW.clone()
-        pixels[:, :, :height, :width] = unpatchify(patches_BPD, self.grid, self.patch_size)
-        hidden = torch.zeros_like(x_BCHW[:, :1], dtype=torch.bool)
-        hidden[:, :, :height, :width] = as_pixels(hidden_BP, self.grid, self.patch_size)
-        return Reconstruction(pixels, hidden)
+        pixels_BCHW = unpatchify(patches_BPD, self.grid, self.patch_size)
+        return Reconstruction(pixels_BCHW, as_pixels(hidden_BP, self.grid, self.patch_size))
 
 
 def _at(patches_BPD: Tensor, ids_BM: Tensor) -> Tensor:

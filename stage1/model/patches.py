@@ -22,11 +22,10 @@ class Standardised(NamedTuple):
 
 
 def patchify(x_BCHW: Tensor, patch_size: int) -> Tensor:
-    """Cut images into patches [B, P, D]; pixels that no whole patch covers, right and below, are left out."""
+    """Cut images, whose sides are multiples of `patch_size`, into patches [B, P, D]."""
     count, channels, height, width = x_BCHW.shape
     rows, columns = height // patch_size, width // patch_size
-    covered = x_BCHW[:, :, : rows * patch_size, : columns * patch_size]
-    cells = covered.reshape(count, channels, rows, patch_size, columns, patch_size)
+    cells = x_BCHW.reshape(count, channels, rows, patch_size, columns, patch_size)
     return cells.permute(0, 2, 4, 3, 5, 1).reshape(count, rows * columns, patch_size**2 * channels)
 
 

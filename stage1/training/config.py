@@ -108,6 +108,12 @@ class PretrainConfig(LoopConfig):
             )
         return self
 
+    @model_validator(mode="after")
+    def _explora_has_blocks(self) -> "PretrainConfig":
+        if self.method == "explora" and self.backbone.kind == "convnet":
+            raise ValueError("backbone.kind 'convnet' has no transformer blocks for method 'explora'; it takes 'full'")
+        return self
+
     @property
     def hidden_patch(self) -> int:
         """Side of a hidden patch, in pixels, of a network that is no transformer over patches."""
