@@ -106,6 +106,16 @@ class Config(BaseModel):
                     _set(shared, (section, field), constraint[field], overwrite=False)
         return shared
 
+    @model_validator(mode="after")
+    def _adapter_has_blocks(self) -> Self:
+        """Said before hours of pre-training; whether a timm network has blocks is known when it is built."""
+        if self.train.adapter.kind != "none" and self.pretrain.backbone.kind == "convnet":
+            raise ValueError(
+                f"train.adapter.kind {self.train.adapter.kind!r} needs transformer blocks and pretrain.backbone.kind "
+                "is 'convnet', which takes adapter.kind 'none' only"
+            )
+        return self
+
     @classmethod
     def compose(cls, preset: str = "", text: str = "", overrides: Sequence[str] = ()) -> Self:
         """Compose a configuration: defaults, then the preset, then YAML `text`, then overrides `a.b=value`.
@@ -183,6 +193,8 @@ def _explain(error: ValidationError) -> str:
         path = ".".join(str(part) for part in item["loc"]) or "configuration"
         if item["type"] == "extra_forbidden":
             lines.append(f"{path}: there is no such field{_fields_beside(item['loc'])}.")
+        elif item["type"] == "value_error" and isinstance(item.get("input"), dict):  # its message names the fields
+            lines.append(f"{path}: {item['msg'].removeprefix('Value error, ')}.")
         else:
             lines.append(f"{path}: {item['msg']}, got {item.get('input')!r}.")
     return "\n".join(lines)

@@ -50,8 +50,7 @@ class SelectiveClassifier(nn.Module):
 
     def forward(self, x_NCHW: Tensor) -> Outputs:
         """Run on normalised (and, in training, augmented) images."""
-        backbone = cast(Backbone, self.backbone)
-        pooled_NP = self.dropout(backbone.pool(backbone.forward_map(x_NCHW)))
+        pooled_NP = self.dropout(cast(Backbone, self.backbone).forward_pooled(x_NCHW))
         return Outputs(self.cls(pooled_NP), self.gate(pooled_NP).squeeze(1), self.aux(pooled_NP))
 
 

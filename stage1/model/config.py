@@ -4,26 +4,56 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+_EXAMPLES = {
+    "timm": "name 'vit_small_patch16_dinov3'",
+    "transformers": "name 'facebook/dinov3-vits16-pretrain-lvd1689m'",
+}
+
 
 class BackboneConfig(BaseModel):
     """Which network sees the images."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    kind: Literal["convnet", "timm"] = Field("convnet", description="The small built-in network, or any timm model.")
-    name: str = Field("", description="timm model name, e.g. vit_small_patch16_dinov3; empty for convnet.")
+    kind: Literal["convnet", "timm", "transformers"] = Field(
+        "convnet",
+        description="convnet: the small built-in network. timm: any of timm's models. transformers: DINOv3, DINOv2 and "
+        "ViT of Hugging Face.",
+    )
+    name: str = Field(
+        "",
+        description="timm: a model name, e.g. vit_small_patch16_dinov3, or hf-hub:owner/name. transformers: a hub id, "
+        "owner/name. Empty where weights is a folder or architecture says it all.",
+    )
     weights: str = Field(
-        "", description="timm: 'hub' downloads, a path loads a checkpoint file or folder, '' starts at random."
+        "",
+        description="'hub' downloads, a path loads a folder in the library's own layout (timm: or one checkpoint "
+        "file), '' starts at random.",
+    )
+    architecture: dict[str, Any] = Field(
+        {},
+        description="The network as the library's own config.json has it: timm {'architecture': name, 'model_args': "
+        "{...}}, transformers {'model_type': 'dinov3_vit', 'hidden_size': 64, ...}. Read from the folder or hub where "
+        "weights come from there, and kept beside the trained weights.",
+    )
+    pooling: Literal["", "cls", "mean", "cls_mean"] = Field(
+        "",
+        description="What the heads see: the class token, the mean of the patches, or both. Empty is mean; convnet has "
+        "mean and maximum.",
     )
     widths: tuple[int, ...] = Field(
         (16, 32, 64), min_length=2, max_length=6, description="convnet: channels of each stage, multiples of 8."
     )
 
     def model_post_init(self, _context: Any) -> None:
-        if self.kind == "timm" and not self.name:
-            raise ValueError("kind 'timm' needs a name, for example vit_small_patch16_dinov3")
-        if self.kind == "convnet" and (self.name or self.weights):
-            raise ValueError("kind 'convnet' takes no name and no weights; did you mean kind 'timm'?")
+        if self.kind == "convnet" and (self.name or self.weights or self.architecture):
+            raise ValueError("kind 'convnet' takes no name, weights or architecture; did you mean kind 'timm'?")
+        if self.kind == "convnet" and self.pooling:
+            raise ValueError(f"kind 'convnet' pools by mean and maximum, so pooling {self.pooling!r} must be left out")
+        if self.kind != "convnet" and not self.name and not self.architecture and self.weights in ("", "hub"):
+            raise ValueError(f"kind {self.kind!r} needs a name, for example {_EXAMPLES[self.kind]}")
+        if self.kind == "timm" and self.architecture and not isinstance(self.architecture.get("architecture"), str):
+            raise ValueError("architecture of kind 'timm' needs {'architecture': name}, and may have 'model_args'")
         if any(width < 8 or width % 8 for width in self.widths):
             raise ValueError(f"widths must be positive multiples of 8, got {list(self.widths)}")
 

@@ -45,6 +45,8 @@ class ConvNet(nn.Module):
         pairs = pairwise((3, *widths))
         self.stages = nn.Sequential(*(_stage(a, b, refine=number > 0) for number, (a, b) in enumerate(pairs)))
         self.num_features = widths[-1]
+        self.num_pooled = 2 * self.num_features
+        self.architecture: dict[str, object] = {}  # widths say it all
         self.stride = 2 ** len(widths)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -55,11 +57,7 @@ class ConvNet(nn.Module):
         features: Tensor = self.stages(x_BCHW)
         return features
 
-    def pool(self, features_BChw: Tensor) -> Tensor:
+    def forward_pooled(self, x_BCHW: Tensor) -> Tensor:
         """Mean and maximum over the cells: a small object far away must not drown in the mean. [B, 2C]."""
+        features_BChw = self.forward_map(x_BCHW)
         return torch.cat([features_BChw.mean((2, 3)), features_BChw.amax((2, 3))], dim=1)
-
-    @property
-    def num_pooled(self) -> int:
-        """Length of what `pool` returns."""
-        return 2 * self.num_features

@@ -37,7 +37,7 @@ class Description:
 
 def save_backbone(folder: Path, backbone: Backbone, description: Description) -> None:
     """Write backbone.safetensors and backbone.json."""
-    _save(folder, _BACKBONE, cast(nn.Module, backbone), description)
+    _save(folder, _BACKBONE, cast(nn.Module, backbone), backbone, description)
 
 
 def load_backbone(folder: Path) -> tuple[Backbone, Description]:
@@ -54,7 +54,7 @@ def load_backbone(folder: Path) -> tuple[Backbone, Description]:
 
 def save_model(folder: Path, model: SelectiveClassifier, description: Description) -> None:
     """Write model.safetensors and model.json."""
-    _save(folder, _MODEL, model, description)
+    _save(folder, _MODEL, model, cast(Backbone, model.backbone), description)
 
 
 def load_model(folder: Path) -> tuple[SelectiveClassifier, Description]:
@@ -69,14 +69,15 @@ def _build(description: Description) -> Backbone:
     return build_backbone(description.backbone.model_copy(update={"weights": ""}), description.image_size)
 
 
-def _save(folder: Path, kind: str, module: nn.Module, description: Description) -> None:
+def _save(folder: Path, kind: str, module: nn.Module, backbone: Backbone, description: Description) -> None:
+    config = description.backbone.model_copy(update={"architecture": backbone.architecture})
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
     # Written by Python, so that a full disk is the OSError that the step turns into advice.
     (folder / f"{kind}.safetensors").write_bytes(save(state))
     record = {
         **description.facts,
         "schema": _schema(kind),
-        "backbone": description.backbone.model_dump(mode="json"),
+        "backbone": config.model_dump(mode="json"),
         "image_size": description.image_size,
     }
     text = json.dumps(record, indent=2, sort_keys=True, allow_nan=False) + "\n"

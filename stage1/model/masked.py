@@ -2,9 +2,10 @@
 
 SimMIM (Xie et al., CVPR 2022, arXiv 2111.09886): hide patches behind a learned colour, run the whole image, predict the
 pixels of every hidden patch from the feature map, L1 on hidden pixels only. A convolution cannot run on visible patches
-alone, so this is the masked objective for convolutional backbones; it is not the masked autoencoder of He et al.
+alone, so this is the masked objective for convolutional backbones; it is not the masked autoencoder of He et al., which
+patch transformers get (`masked_autoencoder`).
 
-Shapes: N images, H W pixels, C channels, h w feature cells, g patches a side.
+Shapes: N images, H W pixels, C channels, h w feature cells.
 """
 
 from typing import NamedTuple, cast
@@ -14,9 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stage1.model.backbone import Backbone
+from stage1.model.masking import Reconstruction, as_pixels, draw_hidden
 
 
-class Reconstruction(NamedTuple):
+class FilledIn(NamedTuple):
     """One pass: the loss, what was predicted and which pixels were hidden."""
 
     loss: Tensor
@@ -43,7 +45,7 @@ class MaskedModel(nn.Module):
             nn.Conv2d(backbone.num_features, 3 * backbone.stride**2, 1), nn.PixelShuffle(backbone.stride)
         )
 
-    def forward(self, x_NCHW: Tensor, generator: torch.Generator) -> Reconstruction:
+    def forward(self, x_NCHW: Tensor, generator: torch.Generator) -> FilledIn:
         """Hide `mask_ratio` of the patches of each image (drawn from `generator`) and predict them."""
         hidden = self._hide(x_NCHW, generator)
         seen = torch.where(hidden, self.mask_colour.to(x_NCHW.dtype), x_NCHW)
@@ -52,16 +54,17 @@ class MaskedModel(nn.Module):
             pixels = functional.interpolate(pixels, x_NCHW.shape[-2:], mode="bilinear", align_corners=False)
         error = (pixels - x_NCHW).abs() * hidden
         loss = error.sum() / (hidden.sum().clamp(min=1) * x_NCHW.shape[1])
-        return Reconstruction(loss, pixels, hidden)
+        return FilledIn(loss, pixels, hidden)
+
+    def reconstruct(self, x_NCHW: Tensor, generator: torch.Generator) -> Reconstruction:
+        """Fill hidden patches in."""
+        _, pixels, hidden = self(x_NCHW, generator)
+        return Reconstruction(torch.where(hidden, pixels, x_NCHW), hidden)
 
     def _hide(self, x_NCHW: Tensor, generator: torch.Generator) -> Tensor:
-        """Exactly the same number of hidden patches in every image, never none or all, as a boolean pixel mask."""
+        """The hidden patches of each image as a boolean pixel mask; the last row and column may be cut off."""
         count, _, height, width = x_NCHW.shape
-        rows, columns = -(-height // self.patch_size), -(-width // self.patch_size)
-        noise = torch.rand(count, rows * columns, generator=generator)
-        num_hidden = min(max(round(self.mask_ratio * rows * columns), 1), rows * columns - 1)
-        hidden = torch.zeros(count, rows * columns, dtype=torch.bool)
-        hidden.scatter_(1, noise.argsort(dim=1)[:, :num_hidden], True)
-        grid = hidden.view(count, 1, rows, columns)
-        pixels = grid.repeat_interleave(self.patch_size, 2).repeat_interleave(self.patch_size, 3)
-        return pixels[:, :, :height, :width].to(x_NCHW.device)
+        grid = -(-height // self.patch_size), -(-width // self.patch_size)
+        hidden_NM, _ = draw_hidden(count, grid[0] * grid[1], self.mask_ratio, generator)
+        hidden_NP = torch.zeros(count, grid[0] * grid[1], dtype=torch.bool).scatter_(1, hidden_NM, True)
+        return as_pixels(hidden_NP, grid, self.patch_size)[:, :, :height, :width].to(x_NCHW.device)

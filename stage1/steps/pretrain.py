@@ -27,7 +27,7 @@ def pretrain(manifest: Path, out: Path, *, config: PretrainConfig = PretrainConf
     Args:
         manifest: Output folder of the split step; only its train rows are seen, those without labels too.
         out: Receives backbone.safetensors, backbone.json, history.json and reconstructions.png.
-        config: Backbone, preprocessing, epochs (0 skips the training), mask.
+        config: Backbone, preprocessing, epochs (0 skips the training), method, mask.
     """
     from stage1.model.files import Description, save_backbone
     from stage1.training.checkpoint import Checkpoints
@@ -38,7 +38,7 @@ def pretrain(manifest: Path, out: Path, *, config: PretrainConfig = PretrainConf
     result = pretrain_backbone(images, config, Checkpoints(resume_folder(out)))
     facts = {"preprocessing": config.preprocessing.to_json()}
     save_backbone(out, result.backbone, Description(config.backbone, config.preprocessing.image_size, facts))
-    history = {"schema": "stage1/history/v1", "rows": result.history}
+    history = {"schema": "stage1/history/v1", "rows": result.history, "objective": result.objective}
     (out / "history.json").write_text(json.dumps(history, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     Image.fromarray(result.reconstructions).save(out / "reconstructions.png")
     return Pretrained(config.epochs, result.history[-1]["loss"] if result.history else None)

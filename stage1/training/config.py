@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from stage1.data.preprocess import Preprocessing
+from stage1.model.adapter_config import AdapterConfig, ExploraConfig
 from stage1.model.config import BackboneConfig
 
 
@@ -65,23 +66,58 @@ class LoopConfig(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU where there is one.")
 
 
+class DecoderConfig(BaseModel):
+    """The masked autoencoder's decoder; it is thrown away after pre-training."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    width: int = Field(256, ge=32, multiple_of=32, description="Channels.")
+    depth: int = Field(4, ge=1, description="Transformer blocks.")
+
+
 class PretrainConfig(LoopConfig):
-    """Which backbone, how it sees images, and how long it learns without labels (masked image modelling)."""
+    """Which backbone, how it sees images, and how long it learns without labels (masked image modelling).
+
+    Transformers over patches are trained as masked autoencoders, other networks to fill in hidden patches.
+    """
 
     backbone: BackboneConfig = BackboneConfig()
     preprocessing: Preprocessing = Preprocessing()
     epochs: int = Field(2, ge=0, description="Epochs of masked image modelling; 0 skips it.")
-    mask_ratio: float = Field(0.6, gt=0, lt=1, description="Share of hidden patches.")
-    mask_patch: int = Field(8, ge=2, description="Side of a hidden patch, in pixels; smaller than the image.")
+    method: Literal["full", "explora"] = Field(
+        "full", description="full: every weight learns. explora: a few blocks and the norms, low rank elsewhere."
+    )
+    explora: ExploraConfig = ExploraConfig()
+    mask_ratio: float | None = Field(
+        None, gt=0, lt=1, description="Share of hidden patches; null is 0.75 for transformers and 0.6 for the others."
+    )
+    mask_patch: int | None = Field(
+        None,
+        ge=2,
+        description="Side of a hidden patch in pixels, smaller than the image; null is 8. Transformers hide their own "
+        "patches and take none.",
+    )
+    decoder: DecoderConfig = Field(DecoderConfig(), description="Used with transformers.")
 
     @model_validator(mode="after")
     def _some_patches_are_seen(self) -> "PretrainConfig":
-        if self.mask_patch >= self.preprocessing.image_size:
+        if self.hidden_patch >= self.preprocessing.image_size:
             raise ValueError(
                 f"mask_patch must be smaller than preprocessing.image_size {self.preprocessing.image_size}, "
-                f"got {self.mask_patch}"
+                f"got {self.hidden_patch}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _explora_has_blocks(self) -> "PretrainConfig":
+        if self.method == "explora" and self.backbone.kind == "convnet":
+            raise ValueError("backbone.kind 'convnet' has no transformer blocks for method 'explora'; it takes 'full'")
+        return self
+
+    @property
+    def hidden_patch(self) -> int:
+        """Side of a hidden patch, in pixels, of a network that is no transformer over patches."""
+        return self.mask_patch or 8
 
 
 class PhaseConfig(BaseModel):
@@ -137,12 +173,22 @@ class TrainConfig(LoopConfig):
     ema_decay: float = Field(
         0.99, ge=0, lt=1, description="Decay a step of the averaged weights, which are evaluated and kept."
     )
+    adapter: AdapterConfig = AdapterConfig()
 
     @model_validator(mode="after")
     def _aux_needs_a_share(self) -> "TrainConfig":
         if self.selective_share == 1 and all(phase.loss == "selective" for phase in self.phases):
             raise ValueError(
                 "selective_share 1 with only selective phases leaves the aux head untrained; use less than 1"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _adapters_learn(self) -> "TrainConfig":
+        if self.adapter.kind != "none" and self.optimiser.backbone_scale == 0:
+            raise ValueError(
+                f"adapter.kind {self.adapter.kind!r} with optimiser.backbone_scale 0 would train no adapter; give the "
+                "scale more than 0 (1 is usual with adapters), or use adapter.kind 'none' to train the heads alone"
             )
         return self
 

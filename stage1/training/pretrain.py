@@ -4,17 +4,21 @@ Shapes: N images, H W pixels.
 """
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from stage1.data.loading import ImageBatches
+from stage1.errors import BadConfig
+from stage1.model.adapters import adapt_for_explora, merge
 from stage1.model.backbone import MEAN, STD, Backbone, build_backbone
 from stage1.model.classifier import Normalise
 from stage1.model.masked import MaskedModel
+from stage1.model.masked_autoencoder import MaskedAutoencoder
+from stage1.model.patch_transformer import PatchTransformer
 from stage1.training.augmentation import augment
 from stage1.training.batches import Batch, Sampler, derived_seed
 from stage1.training.checkpoint import Checkpoints
@@ -23,6 +27,10 @@ from stage1.training.device import prepare_device
 from stage1.training.loop import Loop
 
 _NUM_SHOWN = 6
+_AUTOENCODER_RATIO = 0.75  # He et al., CVPR 2022
+_HIDDEN_RATIO = 0.6  # SimMIM, CVPR 2022
+
+Objective = Literal["masked autoencoder", "hidden patches"]
 
 
 @dataclass(frozen=True)
@@ -32,20 +40,23 @@ class PretrainedBackbone:
     backbone: Backbone
     history: list[dict[str, Any]]
     reconstructions: NDArray[np.uint8]
+    objective: Objective
 
 
 def pretrain_backbone(images: ImageBatches, config: PretrainConfig, checkpoints: Checkpoints) -> PretrainedBackbone:
     """Build the configured backbone and train it for `config.epochs` (0: it stays as it was built).
 
     Raises:
-        BadConfig, BadInput: The backbone cannot be built; see `build_backbone`.
+        BadConfig, BadInput: The backbone cannot be built, or cannot be trained this way; see `build_backbone`.
         BadData: There are no images.
         Interrupted: SIGINT or SIGTERM came; the same call goes on.
     """
     sampler = Sampler(images, config.batch_size, config.seed, window=config.shard_window)
     device = prepare_device(config)
     backbone = build_backbone(config.backbone, config.preprocessing.image_size)
-    masked = MaskedModel(backbone, config.mask_patch, config.mask_ratio).to(device)
+    if config.method == "explora":
+        adapt_for_explora(backbone, config.explora)
+    masked = _masked(backbone, config).to(device)
     normalise = Normalise().to(device)
     history: list[dict[str, Any]] = []
     if config.epochs:
@@ -58,19 +69,40 @@ def pretrain_backbone(images: ImageBatches, config: PretrainConfig, checkpoints:
 
         history = loop.run(loss_function, lambda _epoch, _loss: {}).rows
     sheet = _reconstructions(masked, normalise, images, config.seed, device)
-    return PretrainedBackbone(cast(Backbone, masked.backbone.cpu()), history, sheet)
+    backbone = cast(Backbone, masked.backbone.cpu())
+    merge(backbone)
+    objective: Objective = "masked autoencoder" if isinstance(masked, MaskedAutoencoder) else "hidden patches"
+    return PretrainedBackbone(backbone, history, sheet, objective)
+
+
+def _masked(backbone: Backbone, config: PretrainConfig) -> MaskedAutoencoder | MaskedModel:
+    """The objective that this backbone can learn by."""
+    if isinstance(backbone, PatchTransformer):
+        if config.mask_patch is not None:
+            raise BadConfig(
+                f"mask_patch: a transformer hides its own patches ({backbone.patch_size} pixels here), so "
+                f"{config.mask_patch} would do nothing. Leave it out."
+            )
+        if backbone.grid[0] * backbone.grid[1] < 2:
+            raise BadConfig(
+                f"preprocessing.image_size: {config.preprocessing.image_size} pixels are a single patch of this "
+                f"transformer ({backbone.patch_size} pixels), so none can be hidden. Use larger images."
+            )
+        ratio = config.mask_ratio or _AUTOENCODER_RATIO
+        return MaskedAutoencoder(backbone, ratio, config.decoder.width, config.decoder.depth)
+    return MaskedModel(backbone, config.hidden_patch, config.mask_ratio or _HIDDEN_RATIO)
 
 
 @torch.inference_mode()
 def _reconstructions(
-    masked: MaskedModel, normalise: Normalise, images: ImageBatches, seed: int, device: torch.device
+    masked: nn.Module, normalise: Normalise, images: ImageBatches, seed: int, device: torch.device
 ) -> NDArray[np.uint8]:
     rows = np.linspace(0, len(images) - 1, min(_NUM_SHOWN, len(images))).astype(np.int64)
     x_N3HW = normalise(torch.from_numpy(images.take(rows)).to(device))
-    result = masked.eval()(x_N3HW, torch.Generator().manual_seed(derived_seed(seed, 2)))
+    generator = torch.Generator().manual_seed(derived_seed(seed, 2))
+    result = cast(MaskedAutoencoder | MaskedModel, masked.eval()).reconstruct(x_N3HW, generator)
     seen = torch.where(result.hidden_N1HW, torch.zeros_like(x_N3HW), x_N3HW)
-    filled = torch.where(result.hidden_N1HW, result.pixels_NCHW, x_N3HW)
-    strips = [torch.cat(list(row), dim=2) for row in (seen, filled, x_N3HW)]
+    strips = [torch.cat(list(row), dim=2) for row in (seen, result.pixels_NCHW, x_N3HW)]
     sheet_3HW = torch.cat(strips, dim=1).cpu()
     colours = sheet_3HW * torch.tensor(STD).view(3, 1, 1) + torch.tensor(MEAN).view(3, 1, 1)
     return (colours.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()

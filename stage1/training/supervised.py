@@ -16,6 +16,7 @@ from torch import Tensor
 from stage1.data.loading import ImageBatches
 from stage1.errors import BadData
 from stage1.metrics import augrc, auroc
+from stage1.model.adapters import adapt, merge
 from stage1.model.backbone import Backbone
 from stage1.model.classifier import SelectiveClassifier
 from stage1.training.augmentation import augment
@@ -53,11 +54,12 @@ def train_classifier(
 
     Raises:
         BadData: A class is missing from the training split, or `select` is empty.
-        BadConfig: A batch of the phase crc has too few positives or negatives.
+        BadConfig: A batch of the phase crc has too few positives or negatives, or the backbone cannot take the adapter.
         Interrupted: SIGINT or SIGTERM came; the same call goes on.
     """
     _check_labels(train.labels_N, select.labels_N)
     device = prepare_device(config)
+    adapt(backbone, config.adapter)
     model = SelectiveClassifier(backbone, config.dropout).to(device)
     sampler = Sampler(
         train.images,
@@ -98,6 +100,7 @@ def train_classifier(
 
     progress = loop.run(loss_function, after_epoch)
     model.load_state_dict(progress.best["weights"])
+    merge(backbone)
     return TrainedModel(model.cpu().eval(), progress.rows, progress.best["epoch"])
 
 

@@ -58,6 +58,10 @@ def test_an_override_of_part_of_what_is_shared_keeps_the_rest() -> None:
         ("- a\n- b\n", [], ["mapping", "list"]),
         ("train: {batch_size: [", [], ["not YAML"]),
         ("pretrain: {backbone: {kind: timm}}", [], ["needs a name"]),
+        ("", ["pretrain.method=explora"], ["pretrain", "no transformer blocks", "'full'"]),
+        ("", ["train.adapter.kind=dora"], ["'dora' needs transformer blocks", "'convnet'", "'none' only"]),
+        ("", ["train.adapter={kind: lora, blocks: [0], last_blocks: 1}"], ["train.adapter", "both say which blocks"]),
+        ("", ["pretrain.decoder.width=48"], ["pretrain.decoder.width", "multiple of 32", "48"]),
     ],
 )
 def test_nonsense_is_refused_by_field_with_what_is_allowed(text: str, overrides: list[str], words: list[str]) -> None:

@@ -4,6 +4,7 @@ import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from stage1.model.backbone import Backbone, build_backbone
 from stage1.model.classifier import SelectiveClassifier
 from stage1.model.config import BackboneConfig
 from stage1.model.files import Description, load_backbone, load_model, save_backbone, save_model
+from tests.model.small_backbones import IMAGE, KINDS, build, images
 
 DESCRIPTION = Description(BackboneConfig(widths=(8, 16)), 16, {"class_names": ["clear", "roadwork"]})
 
@@ -47,6 +49,22 @@ def test_a_backbone_comes_back_bit_for_bit(tmp_path: Path) -> None:
     assert description == DESCRIPTION
     images = torch.randn(2, 3, 16, 16)
     assert torch.equal(found.forward_map(images), given.forward_map(images))
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("pooling", ["", "cls_mean"])
+def test_a_transformer_comes_back_from_its_own_folder_alone(tmp_path: Path, name: str, pooling: str) -> None:
+    """Neither the folder that its first weights came from nor a hub is asked again."""
+    config = BackboneConfig(kind=name.split()[0], weights=str(tmp_path / "gone"), pooling=pooling)
+    model = SelectiveClassifier(build(name, pooling=pooling)).eval()
+    save_model(tmp_path, model, Description(config, IMAGE, {}))
+    found, description = load_model(tmp_path)
+    assert description.backbone.pooling == pooling
+    assert type(found.backbone) is type(model.backbone)
+    assert all(torch.equal(one, two) for one, two in zip(found(images()), model(images()), strict=True))
+    save_backbone(tmp_path, cast(Backbone, found.backbone), description)
+    again: Any = load_backbone(tmp_path)[0]
+    assert torch.equal(again.eval().forward_pooled(images()), cast(Backbone, found.backbone).forward_pooled(images()))
 
 
 def test_equal_models_are_equal_bytes(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:

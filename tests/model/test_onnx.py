@@ -1,6 +1,7 @@
 """model.onnx: torch's numbers at any batch size, silently, in equal bytes that tell nothing of the machine."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -11,17 +12,21 @@ from stage1.model.backbone import build_backbone
 from stage1.model.classifier import SelectiveClassifier
 from stage1.model.config import BackboneConfig
 from stage1.model.onnx import export_onnx
+from tests.model.small_backbones import KINDS, config, enlarge
 
 BACKBONES = {
     "convnet": BackboneConfig(widths=(8, 16)),
-    "transformer": BackboneConfig(kind="timm", name="test_vit"),
+    "timm convolution": BackboneConfig(kind="timm", name="test_efficientnet"),
+    **{name: config(name, pooling="cls_mean") for name in KINDS},
 }
 
 
 @pytest.fixture(scope="module", params=BACKBONES)
 def model(request: pytest.FixtureRequest) -> SelectiveClassifier:
     torch.manual_seed(0)
-    return SelectiveClassifier(build_backbone(BACKBONES[request.param], 32)).eval()
+    backbone: Any = build_backbone(BACKBONES[request.param], 32)
+    enlarge(backbone)
+    return SelectiveClassifier(backbone).eval()
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +48,7 @@ def test_the_graph_answers_as_torch_does(model: SelectiveClassifier, graph: Path
     assert count == 1 or np.ptp(logits, axis=0).min() > 1e-3, "the images are told apart"
 
 
+@pytest.mark.parametrize("model", ["convnet", "timm vit", "transformers dinov3"], indirect=True)
 def test_an_export_is_silent_and_gives_equal_bytes_without_paths(
     model: SelectiveClassifier, graph: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -114,6 +114,11 @@ def _reconstructions(story: Story) -> Markup | None:
     if picture is None:
         return el("figure", el("figcaption", "Reconstructions: ", missing("the picture cannot be read")))
     text = "Top to bottom: what the network saw, what it filled in, the original."
+    if words(story.pretrain, "objective") == "masked autoencoder":
+        text += (
+            " The network predicts each patch's pattern; the patch's true mean and contrast, which it never sees, are "
+            "put back for the picture."
+        )
     return el(
         "figure",
         picture.img("Masked images and their reconstructions"),
