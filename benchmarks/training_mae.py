@@ -2,10 +2,10 @@
 
     python benchmarks/training_mae.py [--image-size 224] [--batch-size 16] [--rounds 8] [--threads 1]
 
-Both train a ViT-Tiny (12 blocks of width 192) with 75 % of its patches hidden and a decoder of 4 blocks of width 128, on the
-same random images, in float32 on the CPU: forward, backward, fused AdamW. Steps alternate in one process, so that
-load hits both; the ratio is the median of the rounds' ratios. Peak memory is that of a process of its own each: the
-highest resident size during three steps less the resident size before the model was built.
+Both train a ViT-Tiny (12 blocks of width 192) with 75 % of its patches hidden and a decoder of 4 blocks of width 128,
+on the same random images, in float32 on the CPU: forward, backward, fused AdamW. Steps alternate in one process; the
+ratio is the median of the rounds' ratios. Peak memory is that of a process of its own each: the highest resident size
+during three steps less the resident size before the model was built.
 
 Equal losses at equal weights are shown by tests/model/test_masked_autoencoder.py; here both start at random.
 """

@@ -174,6 +174,10 @@ class TrainConfig(LoopConfig):
         0.99, ge=0, lt=1, description="Decay a step of the averaged weights, which are evaluated and kept."
     )
     adapter: AdapterConfig = AdapterConfig()
+    recompute: bool = Field(
+        False, description="Forget what is inside a transformer block and compute it again: less memory, more time."
+    )
+    compile: bool = Field(False, description="Compile the backbone's blocks with torch.compile; the first steps wait.")
 
     @model_validator(mode="after")
     def _aux_needs_a_share(self) -> "TrainConfig":

@@ -19,6 +19,7 @@ from stage1.metrics import augrc, auroc
 from stage1.model.adapters import adapt, merge
 from stage1.model.backbone import Backbone
 from stage1.model.classifier import SelectiveClassifier
+from stage1.model.execution import compile_blocks, recompute_blocks
 from stage1.training.augmentation import augment
 from stage1.training.batches import Batch, Sampler
 from stage1.training.checkpoint import Checkpoints
@@ -60,6 +61,10 @@ def train_classifier(
     _check_labels(train.labels_N, select.labels_N)
     device = prepare_device(config)
     adapt(backbone, config.adapter)
+    if config.recompute:
+        recompute_blocks(backbone)
+    if config.compile:
+        compile_blocks(backbone)
     model = SelectiveClassifier(backbone, config.dropout).to(device)
     sampler = Sampler(
         train.images,

@@ -14,6 +14,7 @@ from stage1.metrics import augrc
 from stage1.model.adapter_config import AdapterConfig
 from stage1.model.backbone import build_backbone
 from stage1.model.config import BackboneConfig
+from stage1.training import supervised
 from stage1.training.checkpoint import Checkpoints
 from stage1.training.config import OptimiserConfig, PhaseConfig, TrainConfig
 from stage1.training.scoring import score
@@ -106,3 +107,30 @@ def test_a_convolutional_network_is_refused_before_the_first_step(streets: Any, 
 def test_adapters_that_could_not_learn_are_refused() -> None:
     with pytest.raises(ValueError, match="backbone_scale 0 would train no adapter"):
         TrainConfig(adapter=adapter("lora"), optimiser=OptimiserConfig(backbone_scale=0))
+
+
+def test_recomputing_and_compiling_change_how_a_network_runs_and_not_what_it_learns(
+    streets: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    for name in ("recompute_blocks", "compile_blocks"):
+        real = getattr(supervised, name)
+        # Compiling itself is tests/model/test_execution.py's; here it would take a minute.
+        monkeypatch.setattr(
+            supervised,
+            name,
+            lambda backbone, real=real, name=name: (asked.append(name), "compile" in name or real(backbone)),
+        )
+    plain = trained(streets, tmp_path / "plain", adapter("lora"))
+    assert asked == []
+    config = CONFIG.model_copy(update={"adapter": adapter("lora"), "recompute": True, "compile": True})
+    again = train_classifier(
+        built(FUSED),
+        LabelledImages(streets.batches(0, 60), streets.labels_N[:60]),
+        LabelledImages(streets.batches(60, 96), streets.labels_N[60:96]),
+        config,
+        Checkpoints(tmp_path / "again"),
+    )
+    assert asked == ["recompute_blocks", "compile_blocks"]
+    for name, weights in plain.model.state_dict().items():
+        torch.testing.assert_close(again.model.state_dict()[name], weights, rtol=1e-4, atol=1e-5)
