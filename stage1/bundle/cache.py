@@ -10,8 +10,10 @@ import hashlib
 import os
 import secrets
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 from stage1.bundle.channel import Entry
 from stage1.bundle.documents import Malformed, canonical, parse
@@ -21,6 +23,8 @@ from stage1.storage import Store
 
 VARIABLE = "STAGE1_BUNDLE_CACHE"
 
+Checked = TypeVar("Checked")
+
 
 class Cache:
     """A folder; any number of threads and processes may use it at once."""
@@ -28,15 +32,26 @@ class Cache:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
+    def folder_of(self, digest: str) -> Path:
+        """Return where a bundle is kept, whether it is here or not."""
+        return self._folder / "sha256" / digest
+
     def find(self, digest: str) -> Path | None:
         """Return the folder of a bundle that is here; it is still to be checked."""
-        folder = self._folder / "sha256" / digest
+        folder = self.folder_of(digest)
         return folder if folder.is_dir() else None
 
-    def fetch(self, store: Store, prefix: str, expected: str | None) -> Path:
-        """Copy a bundle from a store, in place of a copy that is here, and return its folder.
+    def fetch(self, store: Store, prefix: str, expected: str | None, check: Callable[[Path], Checked]) -> Checked:
+        """Copy a bundle from a store, check it, and keep the copy in place of one that is here.
 
-        Only what bundle.json lists is read, and bundle.sig; each at most to its size.
+        Only what bundle.json lists is read, and bundle.sig; each at most to its size. The copy is checked where nobody
+        else knows of it, so nobody can put another one in its place meanwhile; only a good one is kept.
+
+        Args:
+            store: Where the bundle is, under `prefix`.
+            prefix: The bundle's folder in the store.
+            expected: Its digest must be this one; None takes any.
+            check: Given the copy's folder, returns what is wanted of it, or raises.
 
         Raises:
             BundleRejected: There is no bundle, or it is another one.
@@ -59,7 +74,9 @@ class Cache:
             with suppress(NotFound):
                 signature = store.get(f"{prefix}/{SIGNATURE}", max_bytes=SIGNATURE_LIMIT).data
                 (work / SIGNATURE).write_bytes(signature)
-            return self._keep(work, manifest.digest)
+            checked = check(work)
+            self._keep(work, manifest.digest)
+            return checked
         finally:
             shutil.rmtree(work, ignore_errors=True)
 
@@ -96,22 +113,24 @@ class Cache:
         work.mkdir(parents=True, mode=0o700)
         return work
 
-    def _keep(self, work: Path, digest: str) -> Path:
+    def _keep(self, work: Path, digest: str) -> None:
         """Rename a whole copy into place; what is there gives way, and of two at once the later one stays."""
-        target = self._folder / "sha256" / digest
+        target = self.folder_of(digest)
         target.parent.mkdir(parents=True, exist_ok=True)
         for _ in range(100):
             try:
                 work.rename(target)
             except OSError:  # it is there, and not empty
-                with suppress(FileNotFoundError):
-                    target.rename(self._work_folder() / "old")
+                aside = self._work_folder()
+                try:
+                    target.rename(aside / "old")
+                except FileNotFoundError:  # somebody else moved it away
+                    aside.rmdir()
             else:
                 break
         else:
             raise BundleRejected(f"The cache {self._folder} cannot be written. Name another folder in ${VARIABLE}.")
         self._sweep()
-        return target
 
     def _sweep(self) -> None:
         """Remove copies that gave way."""

@@ -109,10 +109,13 @@ def rollback(store: Store, channel: str, to: str | None = None, *, public_key: K
     if digest == before.digest:
         return _promoted(store, channel, before.current, changed=False)
     with tempfile.TemporaryDirectory() as folder:  # a copy of an earlier day says nothing of what lies in the store now
-        copy = Cache(Path(folder)).fetch(store, bundle_prefix(digest), digest)
-        if before.signature == "required":
-            _check_signed(channel, copy, public_key)
-        manifest = Bundle.load(copy, public_key).manifest
+
+        def load(copy: Path) -> Manifest:
+            if before.signature == "required":
+                _check_signed(channel, copy, public_key)
+            return Bundle.load(copy, public_key).manifest
+
+        manifest = Cache(Path(folder)).fetch(store, bundle_prefix(digest), digest, load)
     _check_names(store, manifest)
     entry = _entry(manifest, before.sequence + 1, "rollback")
     target.advance(before, entry)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +110,12 @@ def _from_afar(address: Address, keys: Sequence[PublicKey], cache: Cache) -> Ver
     if address.digest is not None and (folder := cache.find(address.digest)) is not None:
         with suppress(Stage1Error, OSError):
             return verify_folder(folder, address.digest, keys)
-    return verify_folder(cache.fetch(address.store, address.prefix, address.digest), address.digest, keys)
+
+    def check(folder: Path) -> Verified:
+        return verify_folder(folder, address.digest, keys)
+
+    verified = cache.fetch(address.store, address.prefix, address.digest, check)
+    return replace(verified, folder=cache.folder_of(verified.digest))
 
 
 def _check_sequence(manifest: Manifest, entry: Entry | None, least: int) -> None:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,22 @@ class TestS3:
         uri = afar.uri_of("channels/prod.json")
         with ThreadPoolExecutor(8) as pool:
             assert set(pool.map(lambda _: Bundle.load(uri).digest, range(16))) == {digest}
+
+    def test_a_copy_that_others_replace_all_the_time_is_loaded_all_the_same(
+        self, afar: Store, make: Maker, cache: Path
+    ) -> None:
+        """Each damages the copy before it loads, so each fetches and puts its own in place of the others'."""
+        digest = promote(afar, "prod", next_bundle(make, afar)).digest
+        uri = afar.uri_of("channels/prod.json")
+
+        def damage_and_load(_: int) -> str:
+            with suppress(OSError):
+                (cache / "sha256" / digest / "README.md").write_bytes(b"damaged")
+            return Bundle.load(uri).digest
+
+        with ThreadPoolExecutor(8) as pool:
+            assert set(pool.map(damage_and_load, range(40))) == {digest}
+        assert list((cache / "writing").iterdir()) == []
 
     def test_it_is_offline_after_loading(
         self, afar: Store, make: Maker, monkeypatch: pytest.MonkeyPatch, cache: Path
