@@ -23,6 +23,7 @@ from stage1.policy import (
     load_policy,
     write_policy,
 )
+from stage1.policy.base import gate_scores
 from tests.policy.scenes import scenes
 
 NAMES = ["softmax", "gate", "scrc"]
@@ -207,3 +208,37 @@ def test_the_first_wrong_field_is_named_by_its_path_and_a_missing_one_by_the_fil
         kind.from_json({})
     with pytest.raises(BadArtifact, match=rf"^{kind.file}: the file: "):
         kind.from_json({"positive_from": "high", "evidence": 3})
+
+
+def test_a_file_keeps_letters_as_they_are_and_makes_its_folders(fitted, tmp_path):
+    policy = fitted["softmax"].model_copy(update={"findings": ("größer als gedacht",)})
+    path = write_policy(policy, tmp_path / "not" / "there" / "yet")
+    assert "größer als gedacht".encode() in path.read_bytes()
+    assert load_policy(path) == policy
+
+
+def test_a_number_that_json_lacks_is_refused(fitted, monkeypatch):
+    policy = fitted["softmax"]
+    data = {**policy.to_json(), "negative_below": float("inf")}
+    monkeypatch.setattr(type(policy), "to_json", lambda _: data)
+    with pytest.raises(ValueError, match="JSON compliant"):
+        dumps(policy)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rows_beyond_one_block_get_the_answers_they_get_alone(fitted, name, monkeypatch):
+    rows, policy = scenes(1000, 7), fitted[name]
+    whole = policy.decide(rows.logits, rows.gate)
+    monkeypatch.setattr("stage1.policy.base.BLOCK", 64)
+    blocks = policy.decide(rows.logits, rows.gate)
+    for column in ("answered", "label", "set"):
+        assert np.array_equal(getattr(blocks, column), getattr(whole, column))
+    assert np.allclose(blocks.probability, whole.probability, rtol=0, atol=1e-15)
+    assert (whole.label.dtype, whole.probability.dtype) == (np.int8, np.float64)
+
+
+@pytest.mark.parametrize("gate", [np.float32([1.5, 0.1]), np.array([1, 0]), np.float64([1.5, 0.1])])
+def test_gate_logits_keep_float32_and_become_float64_otherwise(gate):
+    found = gate_scores(gate, 2)
+    assert found.dtype == (np.float32 if gate.dtype == np.float32 else np.float64)
+    assert found.tolist() == gate.tolist()

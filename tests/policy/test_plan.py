@@ -4,7 +4,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from scipy.stats import binom
+from matplotlib.figure import Figure
+from scipy.stats import betabinom, binom
 
 from stage1.conformal import certifiable_misses
 from stage1.errors import BadConfig
@@ -143,3 +144,83 @@ def test_what_no_number_of_positives_can_show_needs_none():
     # The search doubles from 1,024 and answers in the first half, so 4,096 is the first size that can say it.
     assert positives_for_power(0.01, 0.8, most=4096) == needed
     assert positives_for_power(0.01, 0.8, most=1023) == 0
+
+
+def drawn(monkeypatch, tmp_path, name="plot.svg", **changed):
+    """Draw and return the figure as it was when it was written, with the options of the writing."""
+    seen = []
+    write = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (seen.append((self, k)), write(self, *a, **k))[1])
+    draw(curves_of(**changed), tmp_path / name, power=0.7, title="Plan of a plan")
+    return seen[0]
+
+
+def test_a_plot_shows_a_line_for_each_rate_and_the_wanted_chance(monkeypatch, tmp_path):
+    figure, _ = drawn(monkeypatch, tmp_path)
+    (axes,) = figure.axes
+    one, two, wanted = axes.get_lines()
+    curves = curves_of()
+    half = len(curves["images"]) // 2
+    for line, rows, label in ((one, slice(0, half), "true FNR 1.00%"), (two, slice(half, None), "true FNR 0.20%")):
+        assert line.get_label() == label
+        assert line.get_xdata().tolist() == curves["images"][rows]
+        assert line.get_ydata().tolist() == curves["certify_probability"][rows]
+    assert list(wanted.get_ydata()) == [0.7, 0.7]
+    assert (wanted.get_linestyle(), wanted.get_color()) == (":", "grey")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("labelled images", "chance to certify")
+    assert axes.get_title() == "Plan of a plan"
+    assert axes.get_xscale() == "log"
+    assert axes.get_ylim() == (0, 1.02)
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["true FNR 1.00%", "true FNR 0.20%"]
+    assert figure.get_size_inches().tolist() == [7, 4.2]
+    assert figure.get_constrained_layout()
+
+
+def test_a_plot_holds_no_date(monkeypatch, tmp_path):
+    assert drawn(monkeypatch, tmp_path)[1] == {"metadata": {"Date": None}}
+    assert "<dc:date>" not in (tmp_path / "plot.svg").read_text(encoding="utf-8")
+    monkeypatch.undo()
+    assert drawn(monkeypatch, tmp_path, "plot.png")[1] == {"metadata": None}
+
+
+def test_coverage_and_share_thin_the_curves():
+    curves = curves_of(coverage=0.5, positive_share=0.4, images=(2_000, 20_000), expected_fnrs=[0.01])
+    assert curves["answered_positives"][0] == 2_000 * 0.1 * 0.4 * 0.5
+    assert curves["answered_positives"][-1] == 20_000 * 0.1 * 0.4 * 0.5
+    assert len(curves["images"]) == 160
+
+
+@pytest.mark.parametrize(
+    ("calibration", "tested", "limits"),
+    [
+        (1, 2, {"max_fnr": 0.9, "confidence": 0.6, "pass_probability": 0.1}),
+        (2, 3, {"max_fnr": 0.9, "confidence": 0.6, "pass_probability": 0.3}),
+        (40, 149, {"pass_probability": 0.01}),
+        (300, 200, {"max_fnr": 0.1, "confidence": 0.8}),
+        (150, 149, {"pass_probability": 0.3}),
+        (50, 60, {"max_fnr": 0.3, "confidence": 0.9, "pass_probability": 0.5}),
+        (30, 4000, {"pass_probability": 0.6}),
+    ],
+)
+def test_the_aim_is_the_most_misses_whose_chance_is_enough(calibration, tested, limits):
+    allowed = certifiable_misses(tested, limits.get("max_fnr", 0.02), limits.get("confidence", 0.95))
+    assert allowed >= 0
+    wanted = limits.get("pass_probability", 0.9)
+    chances = [betabinom.cdf(allowed, tested, k + 1, calibration - k) for k in range(calibration)]
+    expected = next((k for k, chance in enumerate(chances) if chance < wanted), calibration) - 1
+    assert aimed_misses(calibration, tested, **limits) == expected
+
+
+def test_other_limits_and_another_calibration_share_move_the_rows():
+    fractions = {"val_calib": 0.3, "val_test": 0.2}
+    (row,) = plan(max_fnr=0.05, confidence=0.9, fractions=fractions, positive_share=0.3, images=[7_000]).rows
+    assert (row.test_images, row.test_positives, row.answered_positives) == (1_400, 420, 420)
+    assert row.allowed_misses == certifiable_misses(420, 0.05, 0.9)
+    assert row.certify_probability == certify_probability(420, 0.01, max_fnr=0.05, confidence=0.9)
+    assert row.aimed_misses == aimed_misses(630, 420, max_fnr=0.05, confidence=0.9)
+    assert row.aimed_misses != aimed_misses(420, 420, max_fnr=0.05, confidence=0.9)
+
+
+def test_the_wanted_power_moves_the_images_needed():
+    found = plan(power=0.95, confidence=0.9, max_fnr=0.03, images=[1_000]).images_needed
+    assert found == int(np.ceil(positives_for_power(0.01, 0.95, max_fnr=0.03, confidence=0.9) / 0.05 - 1e-9))
