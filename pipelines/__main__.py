@@ -1,4 +1,4 @@
-"""`python -m pipelines compile|run`."""
+"""`python -m pipelines compile|run|submit|status|cancel|retrain|watch`."""
 
 import os
 import sys
@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from pipelines import commands
 from stage1.errors import BadInput, Stage1Error
 
 app = typer.Typer(
@@ -60,6 +61,10 @@ def run_command(
     }
     folder = out or Path("runs") / Path(data).absolute().name
     raise typer.Exit(run(folder, arguments, pipeline=pipeline))
+
+
+for _command in (commands.submit, commands.status, commands.cancel, commands.retrain, commands.watch):
+    app.command()(_command)
 
 
 def _text(path: Path | None) -> str:

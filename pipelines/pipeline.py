@@ -40,6 +40,7 @@ def steps(
     seed: int,
     store: str,
     channel: str,
+    claim: str,
     gpu_resource: str,
     gpu_count: int,
     gpu_cpu: str,
@@ -77,7 +78,9 @@ def steps(
         return with_secrets(on_cpu(task, pools, QUEUE), storage=storage_secret)
 
     configured = cpu(
-        configure(preset=preset, config=config, overrides=overrides, seed=seed, store=store, channel=channel)
+        configure(
+            preset=preset, config=config, overrides=overrides, seed=seed, store=store, channel=channel, claim=claim
+        )
     )
     section = configured.outputs
     manifest = cpu(split(data=data, config=section["split"])).outputs["manifest"]
@@ -127,6 +130,7 @@ def pipeline(
     storage_secret: str = "stage1-storage",  # noqa: S107  # the name of one
     tracking_secret: str = "stage1-tracking",  # noqa: S107
     signing_secret: str = "stage1-signing",  # noqa: S107
+    claim: str = "",
 ) -> None:
     """Turn a folder of labelled images into a promoted bundle, or into a refusal that says why.
 
@@ -155,6 +159,8 @@ def pipeline(
         tracking_secret: Secret with MLFLOW_TRACKING_URI and credentials; where there is none, the configuration's.
         signing_secret: Secret with STAGE1_SIGNING_KEY, the private key that signs bundles, and STAGE1_PUBLIC_KEY, by
             which promote verifies them.
+        claim: What this run trains, such as model/hash/attempt: the first run that writes it into the store works, any
+            other ends at once. `python -m pipelines retrain` gives it; empty for a run that nobody else may start too.
     """
     with dsl.ExitHandler(anywhere(finish(), QUEUE), name="recorded"):
         steps(
@@ -165,6 +171,7 @@ def pipeline(
             seed=seed,
             store=store,
             channel=channel,
+            claim=claim,
             gpu_resource=gpu_resource,
             gpu_count=gpu_count,
             gpu_cpu=gpu_cpu,

@@ -14,6 +14,7 @@ Stage1Error                 exit 1   a fault: the message says what to do
 │   ├── NotFound                     no object under that key
 │   ├── TooLarge                     an object has more bytes than the caller wants
 │   └── Conflict                     somebody else wrote first; nothing was changed
+├── NoAnswer                exit 1   a server did not answer; asking again goes on from there
 ├── Unreachable             exit 1   MLflow could not be reached; what it missed is kept (stage1.tracking)
 └── Interrupted             exit 130 or 143: Ctrl-C or SIGTERM; what is done is kept
 """
@@ -85,6 +86,10 @@ class TooLarge(StorageError):
 
 class Conflict(StorageError):
     """Another writer was first: the object exists already, or is no longer what the caller read."""
+
+
+class NoAnswer(Stage1Error):
+    """A server could not be reached, or failed; asking again goes on from there."""
 
 
 class Interrupted(Stage1Error):

@@ -11,6 +11,7 @@ def configure(
     seed: int = -1,
     store: str = "",
     channel: str = "",
+    claim: str = "",
 ) -> NamedTuple(  # type: ignore[valid-type]  # KFP reads the outputs off this call
     "Sections",
     [
@@ -35,6 +36,7 @@ def configure(
         seed: Of everything random in the run; -1 leaves what preset and config say.
         store: Object store of bundles and channels, a folder or s3://bucket; empty leaves what preset and config say.
         channel: Channel that a promotion moves; empty leaves what preset and config say.
+        claim: What this run trains; another run that has written it into the store already makes this one end.
 
     Returns:
         The JSON of every step's configuration, by step.
@@ -45,5 +47,5 @@ def configure(
 
     named = {"seed": seed if seed >= 0 else "", "store": store, "channel": channel}
     lines = [f"{field}={value}" for field, value in named.items() if value != ""]
-    sections = step(preset, config, "\n".join([*lines, overrides]))
+    sections = step(preset, config, "\n".join([*lines, overrides]), claim)
     return namedtuple("Sections", sections)(**sections)
