@@ -9,16 +9,17 @@ DEMO := demo
 SEED ?= 0
 
 TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/stage1-tools/bin
+HELM := v3.21.4
 MINIO := v0.0.0-20260212201848-7aac2a2c5b7c
 
-.PHONY: demo test check lint setup browser minio apiserver lock clean
+.PHONY: demo test check lint setup browser minio cluster-tools lock clean
 
 demo: .venv/.ready
 	$(BIN)/stage1 data synth $(DEMO)/scenes-$(SEED) --seed $(SEED)
 	$(BIN)/python -m pipelines run --data $(DEMO)/scenes-$(SEED)/labels.csv --preset demo --seed $(SEED) \
 	  --out $(DEMO)/run-$(SEED) --store $(DEMO)/store --channel demo-$(SEED) --set split.salt=demo-$(SEED) --set tracking.uri=sqlite:///$(DEMO)/mlflow.db
 
-test: .venv/.ready browser minio apiserver
+test: .venv/.ready browser minio cluster-tools
 	PATH="$$PATH:$(TOOLS)" $(BIN)/pytest -n 2 --dist loadgroup
 
 check: lint test
@@ -54,7 +55,7 @@ minio:
 	} || { echo "The storage tests need a minio server on the PATH, or Go to build one."; exit 1; }
 
 # The cluster's side is tested against a real Kubernetes API server on its etcd; its module needs replace directives.
-apiserver:
+cluster-tools:
 	@command -v etcd >/dev/null || { \
 	  test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get -qq update && apt-get -qq install -y etcd-server >/dev/null; \
 	} || { echo "The cluster's tests need etcd on the PATH; install your system's package."; exit 1; }
@@ -62,6 +63,10 @@ apiserver:
 	  command -v go >/dev/null && echo "building a Kubernetes API server once (about four minutes)" && cd tests/servers/tools/apiserver && \
 	  GOBIN=$(TOOLS) GOFLAGS=-buildvcs=false go install k8s.io/kubernetes/cmd/kube-apiserver 2>/dev/null; \
 	} || { echo "The cluster's tests need kube-apiserver on the PATH, or Go to build one."; exit 1; }
+	@command -v helm >/dev/null || test -x $(TOOLS)/helm || { \
+	  command -v go >/dev/null && echo "building Helm once (about a minute)" && \
+	  GOBIN=$(TOOLS) GOFLAGS=-buildvcs=false go install helm.sh/helm/v3/cmd/helm@$(HELM) 2>/dev/null; \
+	} || { echo "The chart's tests need helm on the PATH, or Go to build one."; exit 1; }
 
 # Pins for every platform; carries no registry address.
 lock:

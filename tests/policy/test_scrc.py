@@ -164,3 +164,13 @@ def test_false_alarms_of_one_group_can_refuse_every_threshold():
         stopped, _, reason = _safer(rows, LIMIT, sides, rows.margin, np.ones(1420, dtype=bool), 1.0)
         assert (stopped.candidate >= 0) == certified
         assert ("these could certify FNR <=" in reason) != certified
+
+
+def test_a_gate_that_accepts_all_defers_nobody_for_it():
+    rows = scenes(3000, 0)
+    policy = ScrcPolicy.fit(rows, LIMIT, options=ScrcOptions(penalties=(1e-3,), accept=1.0))
+    assert policy.feasible
+    decisions = policy.decide(rows.logits, rows.gate)
+    assert np.array_equal(decisions.answered, decisions.set.sum(axis=1) == 1)
+    assert np.array_equal(decisions.answered, policy.decide(rows.logits, np.full(3000, -1e9)).answered)
+    assert decisions.answered.mean() > 0.8

@@ -7,6 +7,9 @@ from hypothesis import strategies as st
 from scipy.stats import beta, binom
 
 from stage1.policy import Aim, Constraint, Predictions, SoftmaxPolicy
+from stage1.policy.fitting.counts import one
+from stage1.policy.fitting.evidence import judges
+from stage1.policy.fitting.softmax import Ladder
 from tests.policy.scenes import outcome, scenes
 
 LIMIT = Constraint()
@@ -130,9 +133,7 @@ def test_too_few_answered_negatives_are_refused_with_the_fnr_at_which_they_would
 
 def test_the_positive_threshold_does_not_see_where_the_positives_are():
     # The first step reads negatives alone; then it is raised to the lowest positive at or above it, never lowered.
-    from stage1.policy.fitting.evidence import judges
     from stage1.policy.fitting.judge import Judge
-    from stage1.policy.fitting.softmax import Ladder
 
     negatives = np.random.default_rng(0).normal(-3, 1, 2000)
     found = []
@@ -288,3 +289,18 @@ def test_labels_of_deferred_images_are_the_likelier_class():
     assert decisions.set.tolist() == [[True, True]] * 3 + [[True, False], [False, True]]
     refused = policy.model_copy(update={"feasible": False})
     assert refused.decide([[0.0, 9.0], [0.0, -9.0]]).label.tolist() == [1, 0]
+
+
+def test_what_is_left_for_chance_grows_with_the_groups_of_negatives():
+    """DKW's margin sqrt(log(1 / delta') / 2n) at a tenth of delta; groups divide n by their design effect."""
+    rows = scenes(2000, 3)
+    plain = Ladder.of(rows, Constraint(), judges(rows, Constraint(), Aim()))
+    num_negatives = int((~rows.positive).sum())
+    expected = np.sqrt(np.log(1 / (0.1 * 0.05)) / 2 / num_negatives)
+    assert plain._slack(-1.0) == pytest.approx(expected)
+    together = Predictions(rows.logits, rows.labels, rows.gate, np.argsort(np.argsort(rows.margin)) // 20)
+    grouped = Ladder.of(together, Constraint(), judges(together, Constraint(), Aim()))
+    exits = grouped.negatives.d_N < -3.0
+    effect = grouped.sides.false_alarms.design_effect(one(exits, grouped.negatives.groups_N))[0]
+    assert effect > 5
+    assert grouped._slack(-3.0) == pytest.approx(expected * np.sqrt(effect))
