@@ -9,6 +9,7 @@ DEMO := demo
 SEED ?= 0
 
 TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/stage1-tools/bin
+KUSTOMIZE := v5.8.1
 HELM := v3.21.4
 MINIO := v0.0.0-20260212201848-7aac2a2c5b7c
 
@@ -67,6 +68,10 @@ cluster-tools:
 	  command -v go >/dev/null && echo "building Helm once (about a minute)" && \
 	  GOBIN=$(TOOLS) GOFLAGS=-buildvcs=false go install helm.sh/helm/v3/cmd/helm@$(HELM) 2>/dev/null; \
 	} || { echo "The chart's tests need helm on the PATH, or Go to build one."; exit 1; }
+	@command -v kustomize >/dev/null || test -x $(TOOLS)/kustomize || { \
+	  command -v go >/dev/null && echo "building Kustomize once (about a minute)" && \
+	  GOBIN=$(TOOLS) GOFLAGS=-buildvcs=false go install sigs.k8s.io/kustomize/kustomize/v5@$(KUSTOMIZE) 2>/dev/null; \
+	} || { echo "The manifests' tests need kustomize on the PATH, or Go to build one."; exit 1; }
 
 # Pins for every platform; carries no registry address.
 lock:

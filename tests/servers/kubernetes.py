@@ -162,7 +162,7 @@ def kubernetes() -> Iterator[KubernetesServer]:
             f"--service-account-signing-key-file={folder / 'sa.key'}",
             "--service-cluster-ip-range=10.0.0.0/24",
             "--disable-admission-plugins=ServiceAccount",
-            "--allow-privileged=false",
+            "--allow-privileged=true",  # as most clusters have it; Pod Security is what refuses
         )
         endpoint, certificate = f"https://127.0.0.1:{ports[2]}", folder / "certs" / "apiserver.crt"
         end = time.monotonic() + START_S
