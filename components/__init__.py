@@ -11,14 +11,21 @@ from typing import Any
 
 from kfp import dsl
 
+WITH_TORCH = ("pretrain", "train", "predict")
+"""The tasks that need torch; every other reads images, arrays and files and runs in the smaller image."""
+
 IMAGE = os.environ.get("STAGE1_IMAGE", "stage1:0.1.0")
-"""The image of every task; `python -m pipelines compile --image` sets it, by digest for a cluster."""
+"""The image of tasks with torch; `python -m pipelines compile --image` sets it, by digest for a cluster."""
+
+CPU_IMAGE = os.environ.get("STAGE1_CPU_IMAGE") or IMAGE
+"""The image of every other task (`--cpu-image`); the same one where none is given."""
 
 
 def component(function: Callable[..., Any]) -> Any:
-    """Make a lightweight KFP component that runs in our image, which has everything: nothing is installed at run time.
+    """Make a lightweight KFP component; our images have everything, so nothing is installed at run time.
 
     Args:
         function: Typed and documented; its body imports from stage1.steps and nothing else of ours.
     """
-    return dsl.component(function, base_image=IMAGE, install_kfp_package=False)
+    image = IMAGE if function.__name__ in WITH_TORCH else CPU_IMAGE
+    return dsl.component(function, base_image=image, install_kfp_package=False)

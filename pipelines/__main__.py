@@ -19,11 +19,14 @@ app = typer.Typer(
 def compile_command(
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write the IR to.")] = Path("build/pipeline.yaml"),
     image: Annotated[str, typer.Option(help="Image of every task, by digest for a cluster.")] = "",
+    cpu_image: Annotated[str, typer.Option(help="Image of the tasks without torch; --image if not given.")] = "",
     queue: Annotated[str, typer.Option(help="Kueue's local queue of every task; empty for none.")] = "",
 ) -> None:
     """Compile the pipeline to the YAML that Kubeflow and `run` execute."""
     if image:
         os.environ["STAGE1_IMAGE"] = image
+    if cpu_image:
+        os.environ["STAGE1_CPU_IMAGE"] = cpu_image
     if queue:
         os.environ["STAGE1_QUEUE"] = queue
     from pipelines.pipeline import compile_to

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from pipelines.pipeline import compile_to, pipeline
 from stage1.steps import STEPS
@@ -139,3 +140,19 @@ def test_compiling_needs_none_of_our_library_and_takes_the_image(tmp_path: Path)
 @pytest.mark.parametrize("word", ["http://", "https://", "/root/", str(ROOT)])
 def test_no_address_and_no_path_of_this_machine_is_compiled_in(compiled: Path, word: str) -> None:
     assert word not in compiled.read_text()
+
+
+def test_tasks_without_torch_may_have_an_image_of_their_own(tmp_path: Path) -> None:
+    names = {
+        "--image": "registry.example/stage1@sha256:" + "0" * 64,
+        "--cpu-image": "registry.example/cpu@sha256:" + "1" * 64,
+    }
+    given = [word for pair in names.items() for word in pair]
+    command = [sys.executable, "-m", "pipelines", "compile", "-o", str(tmp_path / "p.yaml"), *given]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=60)
+    (spec, *_) = yaml.safe_load_all((tmp_path / "p.yaml").read_text())
+    executors = spec["deploymentSpec"]["executors"]
+    found = {name.removeprefix("exec-"): each["container"]["image"] for name, each in executors.items()}
+    with_torch = {name for name, image in found.items() if image == names["--image"]}
+    assert with_torch == {"pretrain", "train", "predict"}
+    assert {image for name, image in found.items() if name not in with_torch} == {names["--cpu-image"]}
