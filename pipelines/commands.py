@@ -148,10 +148,10 @@ def watch(
 ) -> None:
     """Write the end of retrainings into the ledger and an Event; what the chart's CronJob runs."""
     from pipelines.kubeflow import load_package
-    from pipelines.watch import watch as look
+    from pipelines.watch import Watcher
 
-    ledger, kubeflow = _ledger(ledger_namespace), _kubeflow(endpoint, namespace, token_file)
-    look(name, load_package(pipeline), kubeflow, ledger, holder=_holder(), tell=typer.echo)
+    kubeflow, ledger = _kubeflow(endpoint, namespace, token_file), _ledger(ledger_namespace)
+    Watcher(load_package(pipeline), kubeflow, ledger, _holder(), typer.echo).look(name)
 
 
 def _kubeflow(endpoint: str, namespace: str, token_file: str) -> "Kubeflow":

@@ -119,7 +119,7 @@ class Ledger:
 
     def create(self, entry: Entry) -> bool:
         """Make the entry; False where it is there already."""
-        with _faults("make a ledger entry"):
+        with faults("make a ledger entry"):
             try:
                 self.core.create_namespaced_config_map(self.namespace, _body(entry), _request_timeout=TIMEOUT_S)
             except client.ApiException as error:
@@ -134,7 +134,7 @@ class Ledger:
         Raises:
             BadInput: The ConfigMap is there and is not a ledger entry.
         """
-        with _faults("read a ledger entry"):
+        with faults("read a ledger entry"):
             try:
                 found = self.core.read_namespaced_config_map(
                     request.config_map, self.namespace, _request_timeout=TIMEOUT_S
@@ -147,7 +147,7 @@ class Ledger:
 
     def replace(self, read: Read, entry: Entry) -> bool:
         """Write a changed entry; False where somebody else wrote since `read`."""
-        with _faults("change a ledger entry"):
+        with faults("change a ledger entry"):
             try:
                 self.core.replace_namespaced_config_map(
                     entry.request.config_map,
@@ -163,7 +163,7 @@ class Ledger:
 
     def entries(self, name: str) -> list[Read]:
         """Return every entry of a model."""
-        with _faults("list the ledger"):
+        with faults("list the ledger"):
             found = self.core.list_namespaced_config_map(
                 self.namespace, label_selector=f"{LABEL}={name}", _request_timeout=TIMEOUT_S
             )
@@ -189,7 +189,8 @@ def _parsed(found: client.V1ConfigMap) -> Read:
 
 
 @contextmanager
-def _faults(doing: str) -> Iterator[None]:
+def faults(doing: str) -> Iterator[None]:
+    """Say what the Kubernetes API did not do, and whether asking again may help."""
     try:
         yield
     except client.ApiException as error:

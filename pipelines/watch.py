@@ -6,13 +6,15 @@ away (eviction, preemption, a lost node) is tried again, at most `max_attempts` 
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from kubernetes import client
 
 from pipelines.kubeflow import Kubeflow, Run
-from pipelines.ledger import TIMEOUT_S, Entry, Ledger, Read
+from pipelines.ledger import TIMEOUT_S, Entry, Ledger, Read, faults
 from pipelines.retrain import LEASE_S, submit_attempt
 from stage1.errors import NotFound
 
@@ -22,128 +24,89 @@ _SAID = ("pod deleted", "evicted", "preempted", "node shutdown", "nodelost", "im
 _CLAIMED = "trains this already"
 
 
-def watch(
-    name: str,
-    package: Mapping[str, Any],
-    kubeflow: Kubeflow,
-    ledger: Ledger,
-    *,
-    holder: str,
-    tell: Callable[[str], None] = print,
-) -> None:
-    """Look at every unfinished attempt of a model once.
+@dataclass(frozen=True)
+class Watcher:
+    """Looks at the attempts of models.
 
-    Args:
-        name: Of the model; Helm's release.
+    Attributes:
         package: The compiled pipeline, for another attempt.
         kubeflow: Where the runs are.
         ledger: Where attempts are written down.
         holder: Who asks; the pod's name.
         tell: Told what changed, a line each.
     """
-    for read in ledger.entries(name):
-        last = read.entry.last
-        if last.end == "interrupted" and last.number < read.entry.request.max_attempts:
-            _again(read, package, kubeflow, ledger, holder, tell)
-        elif last.run and not last.end:
-            _mirror(read, package, kubeflow, ledger, holder, tell)
-        elif not last.run and last.since + LEASE_S < time.time():
-            _adopt(read, package, kubeflow, ledger, holder, tell)
 
+    package: Mapping[str, Any]
+    kubeflow: Kubeflow
+    ledger: Ledger
+    holder: str
+    tell: Callable[[str], None] = print
 
-def _mirror(
-    read: Read,
-    package: Mapping[str, Any],
-    kubeflow: Kubeflow,
-    ledger: Ledger,
-    holder: str,
-    tell: Callable[[str], None],
-) -> None:
-    entry = read.entry
-    run = _deciding(entry, kubeflow)
-    if run.outcome == "running":
-        return
-    taken = run.outcome == "failed" and taken_away(ledger.core, ledger.namespace, run)
-    end = "interrupted" if taken else run.outcome
-    ended = entry.with_last(run=run.run_id, end=end, message=run.message[:1000])
-    if not ledger.replace(read, ended):
-        return
-    tell(f"{entry.request.config_map}: run {run.run_id} {end}")
-    _event(ledger, read, ended)
-    if taken and entry.last.number < entry.request.max_attempts:
-        fresh = ledger.read(entry.request)
-        if fresh is not None and fresh.entry.last.end == "interrupted":
-            _again(fresh, package, kubeflow, ledger, holder, tell)
+    def look(self, name: str) -> None:
+        """Look at every unfinished attempt of a model once; its name is Helm's release."""
+        for read in self.ledger.entries(name):
+            last = read.entry.last
+            if last.end == "interrupted" and last.number < read.entry.request.max_attempts:
+                self._begin(read, read.entry.with_next(self.holder, time.time()))
+            elif last.run and not last.end:
+                self._mirror(read)
+            elif not last.run and last.since + LEASE_S < time.time():
+                # A submitter died before it left a run.
+                self._begin(read, read.entry.with_last(holder=self.holder, since=time.time()))
 
+    def _mirror(self, read: Read) -> None:
+        """Write down how the attempt ended, if it has; follow it by another where the cluster ended it."""
+        entry = read.entry
+        run = self._deciding(entry)
+        if run.outcome == "running":
+            return
+        taken = run.outcome == "failed" and taken_away(self.ledger, run)
+        end = "interrupted" if taken else run.outcome
+        if not self.ledger.replace(read, entry.with_last(run=run.run_id, end=end, message=run.message[:1000])):
+            return
+        self.tell(f"{entry.request.config_map}: run {run.run_id} {end}")
+        fresh = self.ledger.read(entry.request)
+        if fresh is None:
+            return
+        _event(self.ledger, fresh)
+        if fresh.entry.last.end == "interrupted" and entry.last.number < entry.request.max_attempts:
+            self._begin(fresh, fresh.entry.with_next(self.holder, time.time()))
 
-def _again(
-    read: Read,
-    package: Mapping[str, Any],
-    kubeflow: Kubeflow,
-    ledger: Ledger,
-    holder: str,
-    tell: Callable[[str], None],
-) -> None:
-    """Add an attempt and submit it."""
-    if ledger.replace(read, read.entry.with_next(holder, time.time())):
-        _submit(read, package, kubeflow, ledger, holder, tell)
-
-
-def _adopt(
-    read: Read,
-    package: Mapping[str, Any],
-    kubeflow: Kubeflow,
-    ledger: Ledger,
-    holder: str,
-    tell: Callable[[str], None],
-) -> None:
-    """Take over an attempt that a dead submitter left without a run."""
-    if ledger.replace(read, read.entry.with_last(holder=holder, since=time.time())):
-        _submit(read, package, kubeflow, ledger, holder, tell)
-
-
-def _submit(
-    read: Read,
-    package: Mapping[str, Any],
-    kubeflow: Kubeflow,
-    ledger: Ledger,
-    holder: str,
-    tell: Callable[[str], None],
-) -> None:
-    fresh = ledger.read(read.entry.request)
-    if fresh is not None and fresh.entry.last.holder == holder and not fresh.entry.last.run:
-        submitted = submit_attempt(fresh, package, kubeflow, ledger)
+    def _begin(self, read: Read, entry: Entry) -> None:
+        """Write down that the entry's newest attempt is ours, then submit it."""
+        if not self.ledger.replace(read, entry):
+            return
+        fresh = self.ledger.read(entry.request)
+        if fresh is None or fresh.entry.last.holder != self.holder or fresh.entry.last.run:
+            return
+        submitted = submit_attempt(fresh, self.package, self.kubeflow, self.ledger)
         if submitted is not None:
-            tell(
-                f"{submitted.request.config_map}: attempt {submitted.last.number} submitted as run {submitted.last.run}"
-            )
+            last = submitted.last
+            self.tell(f"{submitted.request.config_map}: attempt {last.number} submitted as run {last.run}")
+
+    def _deciding(self, entry: Entry) -> Run:
+        """Return the run that speaks for the attempt.
+
+        A lost answer can leave two runs of one attempt, of which one claimed the work and the other ended at once.
+        """
+        runs = []
+        for run_id in self.kubeflow.named(entry.run_name, experiment=entry.request.experiment) or [entry.last.run]:
+            with suppress(NotFound):
+                runs.append(self.kubeflow.run(run_id))
+        if not runs:
+            return Run(entry.last.run, entry.run_name, "FAILED", "failed", "KFP knows no such run any more.")
+        working = [run for run in runs if run.outcome != "failed" or _CLAIMED not in run.message]
+        return (working or runs)[0]
 
 
-def _deciding(entry: Entry, kubeflow: Kubeflow) -> Run:
-    """Return the run that speaks for the attempt.
-
-    A lost answer can leave two runs of one attempt, of which one claimed the work and the other ended at once.
-    """
-    ids = kubeflow.named(entry.run_name, experiment=entry.request.experiment) or [entry.last.run]
-    runs = []
-    for run_id in ids:
-        try:
-            runs.append(kubeflow.run(run_id))
-        except NotFound:
-            continue
-    if not runs:
-        return Run(entry.last.run, entry.run_name, "FAILED", "failed", "KFP knows no such run any more.")
-    working = [run for run in runs if run.outcome != "failed" or _CLAIMED not in run.message]
-    return (working or runs)[0]
-
-
-def taken_away(core: client.CoreV1Api, namespace: str, run: Run) -> bool:
+def taken_away(ledger: Ledger, run: Run) -> bool:
     """Say whether the cluster, not the program, ended a run: its pods or KFP's message tell."""
     if any(said in run.message.lower() for said in _SAID):
         return True
-    pods = core.list_namespaced_pod(
-        namespace, label_selector=f"pipeline/runid={run.run_id}", _request_timeout=TIMEOUT_S
-    )
+    with faults("list the run's pods"):
+        pods = ledger.core.list_namespaced_pod(
+            ledger.namespace, label_selector=f"pipeline/runid={run.run_id}", _request_timeout=TIMEOUT_S
+        )
     for pod in pods.items:
         disrupted = any(
             condition.type == "DisruptionTarget" and condition.status == "True"
@@ -154,10 +117,10 @@ def taken_away(core: client.CoreV1Api, namespace: str, run: Run) -> bool:
     return False
 
 
-def _event(ledger: Ledger, read: Read, entry: Entry) -> None:
+def _event(ledger: Ledger, read: Read) -> None:
     """Tell the end where `kubectl get events` shows it."""
-    last, now = entry.last, datetime.now(UTC)
-    name = entry.request.config_map
+    last, now = read.entry.last, datetime.now(UTC)
+    name = read.entry.request.config_map
     reference = client.V1ObjectReference(
         api_version="v1", kind="ConfigMap", name=name, namespace=ledger.namespace, uid=read.uid
     )
@@ -172,4 +135,5 @@ def _event(ledger: Ledger, read: Read, entry: Entry) -> None:
         last_timestamp=now,
         count=1,
     )
-    ledger.core.create_namespaced_event(ledger.namespace, event, _request_timeout=TIMEOUT_S)
+    with faults("write an event"):
+        ledger.core.create_namespaced_event(ledger.namespace, event, _request_timeout=TIMEOUT_S)

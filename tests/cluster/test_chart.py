@@ -322,7 +322,7 @@ class TestOnAServer:
         """The chart's request, its account's token, its Role: one run, and the watcher's token ends it."""
         from pipelines.ledger import Ledger
         from pipelines.retrain import retrain
-        from pipelines.watch import watch
+        from pipelines.watch import Watcher
 
         self.apply(kubernetes, restricted, MINIMAL)
         request = Request.model_validate(request_of(render(MINIMAL)))
@@ -335,5 +335,5 @@ class TestOnAServer:
             retrain(request, package, kubeflow, ledger("roads-retrain"), holder=holder, tell=lambda _: None)
         (run_id,) = kfp.runs
         kfp.end(run_id, "SUCCEEDED", promoted=True)
-        watch(request.name, package, kubeflow, ledger("roads-watch"), holder="w", tell=lambda _: None)
+        Watcher(package, kubeflow, ledger("roads-watch"), "w", lambda _: None).look(request.name)
         assert ledger("roads-watch").read(request).entry.last.end == "promoted"

@@ -10,7 +10,7 @@ from kubernetes import client
 from pipelines.kubeflow import Kubeflow
 from pipelines.ledger import Attempt, Entry, Ledger, Request
 from pipelines.retrain import retrain
-from pipelines.watch import watch
+from pipelines.watch import Watcher
 from stage1.errors import BadInput, NoAnswer
 from tests.cluster.test_kubeflow import ask
 from tests.servers.kubeflow import wait_until
@@ -27,7 +27,7 @@ def submit(wanted, package, kubeflow, ledger, holder="pod-1", **options):
 
 
 def look(wanted, package, kubeflow, ledger):
-    watch(wanted.name, package, kubeflow, ledger, holder="watcher", tell=quietly)
+    Watcher(package, kubeflow, ledger, "watcher", quietly).look(wanted.name)
 
 
 def attempts(ledger, wanted):
