@@ -1,4 +1,4 @@
-"""`python -m pipelines compile|run|submit|status|cancel|retrain|watch`."""
+"""`python -m pipelines compile|run|submit|status|cancel|retrain|watch|doctor`."""
 
 import os
 import sys
@@ -66,7 +66,14 @@ def run_command(
     raise typer.Exit(run(folder, arguments, pipeline=pipeline))
 
 
-for _command in (commands.submit, commands.status, commands.cancel, commands.retrain, commands.watch):
+for _command in (
+    commands.submit,
+    commands.status,
+    commands.cancel,
+    commands.retrain,
+    commands.watch,
+    commands.doctor,
+):
     app.command()(_command)
 
 

@@ -1,4 +1,4 @@
-"""The commands that talk to a cluster: submit, status, cancel, retrain, watch.
+"""The commands that talk to a cluster: submit, status, cancel, retrain, watch, doctor.
 
 Exit codes: 0 done (for status: promoted or going on), 2 bad input, 3 refused by the gate, 1 anything else.
 """
@@ -152,6 +152,31 @@ def watch(
 
     kubeflow, ledger = _kubeflow(endpoint, namespace, token_file), _ledger(ledger_namespace)
     Watcher(load_package(pipeline), kubeflow, ledger, _holder(), typer.echo).look(name)
+
+
+def doctor(
+    endpoint: Endpoint,
+    namespace: Namespace = "",
+    token_file: Token = "",
+    ledger_namespace: ClusterNamespace = "",
+    gpu_resource: Annotated[str, typer.Option(help="Resource name of an accelerator.")] = "nvidia.com/gpu",
+    queue: Annotated[str, typer.Option(help="Kueue's local queue; empty asks nothing about it.")] = "",
+    store: Annotated[str, typer.Option(help="Object store of bundles; empty asks nothing about it.")] = "",
+) -> None:
+    """Say what of the cluster is ready, and what to do where it is not; exits with 1 then."""
+    from pipelines.doctor import Doctor
+
+    ledger = _ledger(ledger_namespace)
+    found = Doctor(
+        _kubeflow(endpoint, namespace, token_file), ledger.core.api_client, ledger.namespace, gpu_resource, queue, store
+    ).findings()
+    ready = True
+    for each in found:
+        typer.echo(f"{'ready' if each.ready else 'NOT READY':<10}{each.name}: {each.seen}")
+        if each.fix:
+            typer.echo(f"{'':<10}{each.fix}")
+        ready &= each.ready
+    raise typer.Exit(0 if ready else 1)
 
 
 def _kubeflow(endpoint: str, namespace: str, token_file: str) -> "Kubeflow":

@@ -59,6 +59,7 @@ class Kubeflow:
         if token_file:
             client.set_default_header("Authorization", f"Bearer {_token(token_file)}")
         self._runs, self._experiments = kfp.RunServiceApi(client), kfp.ExperimentServiceApi(client)
+        self._health = kfp.HealthzServiceApi(client)
 
     def submit(
         self, package: Mapping[str, Any], name: str, arguments: Mapping[str, Any], *, experiment: str, account: str = ""
@@ -115,6 +116,11 @@ class Kubeflow:
         message = found.error.message if found.error and found.error.message else ""
         state = str(found.state or "PENDING")
         return Run(run_id, str(found.display_name), state, _outcome(state, _tasks(found)), message)
+
+    def multi_user(self) -> bool:
+        """Say whether the server answers, and whether it keeps users apart."""
+        with self._faults("say how it is"):
+            return bool(self._health.healthz_service_get_healthz(_request_timeout=TIMEOUT_S).multi_user)
 
     def cancel(self, run_id: str) -> None:
         """Ask the server to end a run; a run that has ended stays as it is."""

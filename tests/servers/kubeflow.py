@@ -31,6 +31,7 @@ class KubeflowStandIn:
     late_s: float = 0.0
     refuse: list[int] = field(default_factory=list)
     creates: int = 0
+    multi_user: bool = False
     tokens: set[str] = field(default_factory=set)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -80,7 +81,9 @@ class _Handler(BaseHTTPRequestHandler):
         query = {key: values[0] for key, values in parse_qs(path.query).items()}
         wanted = re.search(r'"stringValue": "([^"]*)"', query.get("filter", ""))
         with state.lock:
-            if path.path == "/apis/v2beta1/experiments":
+            if path.path == "/apis/v2beta1/healthz":
+                self._answer(200, {"multi_user": state.multi_user})
+            elif path.path == "/apis/v2beta1/experiments":
                 found = [e for e in state.experiments.values() if not wanted or e["display_name"] == wanted[1]]
                 self._answer(200, {"experiments": found})
             elif path.path == "/apis/v2beta1/runs":
