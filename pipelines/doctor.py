@@ -107,13 +107,9 @@ class Doctor:
             "metadata": {"generateName": "stage1-doctor-"},
             "spec": {"containers": [container], "securityContext": context, "restartPolicy": "Never"},
         }
-        try:
+        with faults("take a task's pod"):
             client.CoreV1Api(self.api).create_namespaced_pod(
                 self.namespace, body, dry_run="All", _request_timeout=TIMEOUT_S
-            )
-        except client.ApiException as error:
-            return Finding(
-                "pod security", False, f"a task's pod is refused: {error.reason} {error.body}", "see the words"
             )
         return Finding("pod security", True, "a task's pod would be taken")
 

@@ -86,7 +86,7 @@ def test_an_account_without_rights_is_told_which(kubernetes, kubeflow, restricte
 
 
 def test_a_store_that_lets_a_second_writer_in_is_found(kubernetes, kubeflow, restricted, monkeypatch, tmp_path):
-    monkeypatch.setattr("stage1.storage.LocalStore.put_new", lambda self, key, data: "version")
+    monkeypatch.setattr("stage1.storage.LocalStore.put_new", lambda *_: "version")
     found = told(Doctor(kubeflow, kubernetes.api(), restricted, store=str(tmp_path)))
     assert not found["store"].ready
     assert "conditional writes" in found["store"].fix
