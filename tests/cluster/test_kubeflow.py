@@ -1,6 +1,5 @@
 """Submitting, finding, looking at and cancelling runs, and what is said when the server fails."""
 
-import json
 import re
 import subprocess
 import sys
@@ -145,7 +144,3 @@ def test_a_wrong_parameter_starts_nothing(kfp, pipeline_file):
     assert re.match(r"error: The pipeline has no parameter gpus; it has .*gpu_count", wrong.stderr)
     assert not kfp.runs
     assert not kfp.experiments
-
-
-def test_the_request_is_json(package):
-    assert json.loads(json.dumps(package)) == package

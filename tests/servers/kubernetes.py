@@ -7,7 +7,6 @@ envtest.
 import json
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -22,6 +21,8 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from kubernetes import client, dynamic
+
+from tests.servers.minio import free_port
 
 START_S = 120
 
@@ -86,12 +87,6 @@ class KubernetesServer:
         raise RuntimeError(f"{crd['metadata']['name']} was not established")
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _needed(program: str) -> str:
     found = shutil.which(program)
     if found is None:
@@ -129,7 +124,7 @@ def kubernetes() -> Iterator[KubernetesServer]:
     )
     token = secrets.token_hex(16)
     (folder / "tokens.csv").write_text(f'{token},admin,1,"system:masters"\n')
-    ports = [_free_port() for _ in range(3)]
+    ports = [free_port() for _ in range(3)]
     started: list[subprocess.Popen[bytes]] = []
 
     def start(name: str, *command: str) -> subprocess.Popen[bytes]:
