@@ -35,7 +35,7 @@ _SHARED: dict[str, tuple[tuple[str, ...], ...]] = {
         ("promote", "channel"),
     ),
     "signature": (("export", "signature"), ("promote", "signature")),
-    "tracking": (("report", "tracking"), ("promote", "tracking")),
+    "tracking": (("pretrain", "tracking"), ("train", "tracking"), ("report", "tracking"), ("promote", "tracking")),
     "shards": (("pretrain", "shards"), ("train", "shards"), ("predict", "shards")),
 }  # fmt: skip
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from stage1.model.backbone import Backbone
-from stage1.model.masking import Reconstruction, as_pixels, draw_hidden
+from stage1.model.masking import Hidden, Reconstruction, as_pixels, draw_hidden
 
 
 class FilledIn(NamedTuple):
@@ -47,24 +47,35 @@ class MaskedModel(nn.Module):
 
     def forward(self, x_NCHW: Tensor, generator: torch.Generator) -> FilledIn:
         """Hide `mask_ratio` of the patches of each image (drawn from `generator`) and predict them."""
-        hidden = self._hide(x_NCHW, generator)
+        return self.predict(x_NCHW, self.draw(len(x_NCHW), generator, (x_NCHW.shape[2], x_NCHW.shape[3])))
+
+    def draw(self, count: int, generator: torch.Generator, size: tuple[int, int]) -> Hidden:
+        """Draw which patches of `count` images of `size` (H, W) are hidden."""
+        rows, columns = self._grid(*size)
+        return draw_hidden(count, rows * columns, self.mask_ratio, generator)
+
+    def predict(self, x_NCHW: Tensor, drawn: Hidden) -> FilledIn:
+        """Predict the patches that were drawn; the loss is the mean of the images' own."""
+        hidden = self._pixels(drawn.hidden_NM, x_NCHW)
         seen = torch.where(hidden, self.mask_colour.to(x_NCHW.dtype), x_NCHW)
         pixels = self.decoder(cast(Backbone, self.backbone).forward_map(seen))
         if pixels.shape[-2:] != x_NCHW.shape[-2:]:
             pixels = functional.interpolate(pixels, x_NCHW.shape[-2:], mode="bilinear", align_corners=False)
-        error = (pixels - x_NCHW).abs() * hidden
-        loss = error.sum() / (hidden.sum().clamp(min=1) * x_NCHW.shape[1])
-        return FilledIn(loss, pixels, hidden)
+        error_N = ((pixels - x_NCHW).abs() * hidden).sum((1, 2, 3))
+        losses_N = error_N / (hidden.sum((1, 2, 3)).clamp(min=1) * x_NCHW.shape[1])
+        return FilledIn(losses_N.mean(), pixels, hidden)
 
     def reconstruct(self, x_NCHW: Tensor, generator: torch.Generator) -> Reconstruction:
         """Fill hidden patches in."""
         _, pixels, hidden = self(x_NCHW, generator)
         return Reconstruction(torch.where(hidden, pixels, x_NCHW), hidden)
 
-    def _hide(self, x_NCHW: Tensor, generator: torch.Generator) -> Tensor:
+    def _grid(self, height: int, width: int) -> tuple[int, int]:
+        return -(-height // self.patch_size), -(-width // self.patch_size)
+
+    def _pixels(self, hidden_NM: Tensor, x_NCHW: Tensor) -> Tensor:
         """The hidden patches of each image as a boolean pixel mask; the last row and column may be cut off."""
         count, _, height, width = x_NCHW.shape
-        grid = -(-height // self.patch_size), -(-width // self.patch_size)
-        hidden_NM, _ = draw_hidden(count, grid[0] * grid[1], self.mask_ratio, generator)
+        grid = self._grid(height, width)
         hidden_NP = torch.zeros(count, grid[0] * grid[1], dtype=torch.bool).scatter_(1, hidden_NM, True)
         return as_pixels(hidden_NP, grid, self.patch_size)[:, :, :height, :width].to(x_NCHW.device)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from stage1.model.decoder import Decoder
-from stage1.model.masking import Reconstruction, as_pixels, draw_hidden
+from stage1.model.masking import Hidden, Reconstruction, as_pixels, draw_hidden
 from stage1.model.patch_transformer import PatchTransformer
 from stage1.model.patches import patchify, standardise, unpatchify
 
@@ -45,10 +45,15 @@ class MaskedAutoencoder(nn.Module):
 
     def forward(self, x_BCHW: Tensor, generator: torch.Generator) -> Predicted:
         """Hide `mask_ratio` of the patches of each image (drawn from `generator`) and predict them."""
-        hidden_BM, visible_BV = (
-            ids.to(x_BCHW.device)
-            for ids in draw_hidden(len(x_BCHW), self.grid[0] * self.grid[1], self.mask_ratio, generator)
-        )
+        return self.predict(x_BCHW, self.draw(len(x_BCHW), generator))
+
+    def draw(self, count: int, generator: torch.Generator, _size: tuple[int, int] = (0, 0)) -> Hidden:
+        """Draw which patches of `count` images are hidden; their size is the backbone's."""
+        return draw_hidden(count, self.grid[0] * self.grid[1], self.mask_ratio, generator)
+
+    def predict(self, x_BCHW: Tensor, drawn: Hidden) -> Predicted:
+        """Predict the patches that were drawn; the loss is the mean of the images' own."""
+        hidden_BM, visible_BV = (ids.to(x_BCHW.device) for ids in drawn)
         tokens_BLE = cast(PatchTransformer, self.backbone).encode_visible(x_BCHW, visible_BV)
         predicted_BMD = self.decoder(tokens_BLE, visible_BV, hidden_BM)
         target_BMD = standardise(_at(patchify(x_BCHW, self.patch_size), hidden_BM).float()).patches_BPD

@@ -16,16 +16,21 @@ class Reconstruction(NamedTuple):
     hidden_N1HW: Tensor
 
 
-def draw_hidden(
-    num_images: int, num_patches: int, mask_ratio: float, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
+class Hidden(NamedTuple):
+    """Row-major ids of the hidden and the visible patches of each image."""
+
+    hidden_NM: Tensor
+    visible_NV: Tensor
+
+
+def draw_hidden(num_images: int, num_patches: int, mask_ratio: float, generator: torch.Generator) -> Hidden:
     """Return row-major ids of the hidden [N, M] and the visible [N, V] patches, drawn for each image on its own.
 
     Every image has the same number of hidden patches, never none and never all of them.
     """
     num_hidden = min(max(round(mask_ratio * num_patches), 1), num_patches - 1)
     order_NP = torch.rand(num_images, num_patches, generator=generator).argsort(dim=1, stable=True)
-    return order_NP[:, :num_hidden], order_NP[:, num_hidden:]
+    return Hidden(order_NP[:, :num_hidden], order_NP[:, num_hidden:])
 
 
 def as_pixels(hidden_NP: Tensor, grid: tuple[int, int], patch_size: int) -> Tensor:

@@ -3,13 +3,17 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
 from stage1.data import ImageBatches, Manifest
-from stage1.steps.place import resume_folder
+from stage1.steps.learning import kept_state, learn
 from stage1.steps.step import StepResult, step
 from stage1.training import PretrainConfig
+
+if TYPE_CHECKING:
+    from stage1.training.processes import Processes
 
 
 @dataclass(frozen=True)
@@ -29,16 +33,22 @@ def pretrain(manifest: Path, out: Path, *, config: PretrainConfig = PretrainConf
         out: Receives backbone.safetensors, backbone.json, history.json and reconstructions.png.
         config: Backbone, preprocessing, epochs (0 skips the training), method, mask.
     """
+    return learn(_pretrain, manifest, out=out, config=config)
+
+
+def _pretrain(manifest: Path, out: Path, config: PretrainConfig, processes: "Processes") -> Pretrained:
     from stage1.model.files import Description, save_backbone
-    from stage1.training.checkpoint import Checkpoints
     from stage1.training.pretrain import pretrain_backbone
 
     rows = Manifest.read(manifest / "manifest.parquet").rows("train", allowed=("train",), unlabeled=True)
     images = ImageBatches(rows, config.preprocessing, config.memory_limit_mb, shards=config.shards)
-    result = pretrain_backbone(images, config, Checkpoints(resume_folder(out)))
+    result = pretrain_backbone(images, config, **kept_state(out, config, processes))
+    pretrained = Pretrained(config.epochs, result.history[-1]["loss"] if result.history else None)
+    if not processes.is_first:
+        return pretrained
     facts = {"preprocessing": config.preprocessing.to_json()}
     save_backbone(out, result.backbone, Description(config.backbone, config.preprocessing.image_size, facts))
     history = {"schema": "stage1/history/v1", "rows": result.history, "objective": result.objective}
     (out / "history.json").write_text(json.dumps(history, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     Image.fromarray(result.reconstructions).save(out / "reconstructions.png")
-    return Pretrained(config.epochs, result.history[-1]["loss"] if result.history else None)
+    return pretrained

@@ -3,11 +3,15 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stage1.data import ImageBatches, Manifest, Preprocessing
-from stage1.steps.place import resume_folder
+from stage1.steps.learning import kept_state, learn
 from stage1.steps.step import StepResult, step
 from stage1.training import TrainConfig
+
+if TYPE_CHECKING:
+    from stage1.training.processes import Processes
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,8 @@ class Trained(StepResult):
     val_augrc: float
     val_accuracy: float
     val_auroc: float | None
+    val_gate_augrc: float
+    gate_collapsed: bool
 
 
 @step()
@@ -34,8 +40,11 @@ def train(manifest: Path, backbone: Path, out: Path, *, config: TrainConfig = Tr
     Raises:
         BadData: A class is missing from the training split, or val_select is empty.
     """
+    return learn(_train, manifest, backbone, out=out, config=config)
+
+
+def _train(manifest: Path, backbone: Path, out: Path, config: TrainConfig, processes: "Processes") -> Trained:
     from stage1.model.files import Description, load_backbone, save_model
-    from stage1.training.checkpoint import Checkpoints
     from stage1.training.supervised import LabelledImages, train_classifier
 
     table = Manifest.read(manifest / "manifest.parquet")
@@ -47,14 +56,24 @@ def train(manifest: Path, backbone: Path, out: Path, *, config: TrainConfig = Tr
         images = ImageBatches(rows, preprocessing, config.memory_limit_mb, shards=config.shards)
         return LabelledImages(images, rows.labels)
 
-    result = train_classifier(
-        network, labelled("train"), labelled("val_select"), config, Checkpoints(resume_folder(out))
+    state = kept_state(out, config, processes)
+    result = train_classifier(network, labelled("train"), labelled("val_select"), config, **state)
+    best = result.kept
+    trained = Trained(
+        result.best_epoch,
+        config.epochs,
+        best["val_augrc"],
+        best["val_accuracy"],
+        best["val_auroc"],
+        best["val_gate_augrc"],
+        best["gate_collapsed"],
     )
+    if not processes.is_first:
+        return trained
     facts = {"preprocessing": preprocessing.to_json(), "class_names": list(table.class_names)}
     save_model(out, result.model, Description(description.backbone, preprocessing.image_size, facts))
     history = {"schema": "stage1/history/v1", "rows": result.history, "best_epoch": result.best_epoch}
     (out / "history.json").write_text(
         json.dumps(history, indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8"
     )
-    best = result.history[result.best_epoch - 1]
-    return Trained(result.best_epoch, config.epochs, best["val_augrc"], best["val_accuracy"], best["val_auroc"])
+    return trained

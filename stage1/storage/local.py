@@ -90,6 +90,11 @@ class LocalStore:
                 _sync_folder(path.parent)
         return version
 
+    def remove(self, key: str) -> None:
+        """See Store.remove."""
+        with _faults(f"removing {key}", self._root):
+            self._path(key).unlink(missing_ok=True)
+
     def list(self, prefix: str = "") -> list[str]:
         """See Store.list."""
         if prefix:

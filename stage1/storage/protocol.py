@@ -65,6 +65,10 @@ class Store(Protocol):
         """
         ...
 
+    def remove(self, key: str) -> None:
+        """Remove the object, if it is there. For what only its writer needs, such as checkpoints; never a bundle."""
+        ...
+
     def list(self, prefix: str = "") -> list[str]:
         """Return the keys that start with `prefix`, sorted."""
         ...

@@ -77,6 +77,11 @@ class S3Store:
         condition = {"If-None-Match": "*"} if expected_version is None else {"If-Match": f'"{expected_version}"'}
         return self._put(key, payload, payload.sha256, condition, expected_version)
 
+    def remove(self, key: str) -> None:
+        """See Store.remove."""
+        address = self._bucket, self._prefix + check_key(key)
+        self._wire.call(f"removing {self.uri_of(key)}", "DELETE", *address, lambda _: None)
+
     def list(self, prefix: str = "") -> list[str]:
         """See Store.list."""
         if prefix:

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from stage1.data.preprocess import Preprocessing
 from stage1.model.adapter_config import AdapterConfig, ExploraConfig
 from stage1.model.config import BackboneConfig
+from stage1.tracking.config import TrackingConfig
 
 
 class AugmentConfig(BaseModel):
@@ -23,11 +24,28 @@ class AugmentConfig(BaseModel):
     )
 
 
-class OptimiserConfig(BaseModel):
-    """AdamW under a cosine with linear warm-up."""
+class SharpnessConfig(BaseModel):
+    """F-SAM (Li et al., CVPR 2024, arXiv 2403.12350): the step is that of weights moved by rho where it is steep.
+
+    d = g - sigma m,  m = decay m + (1 - decay) g,  weights move by rho d / |d|; defaults are the authors'.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    rho: float = Field(0.2, gt=0, description="How far the weights are moved, in the norm of all of them.")
+    sigma: float = Field(1.0, ge=0, description="How much of the running mean gradient is taken out; 0 is plain SAM.")
+    decay: float = Field(0.95, ge=0, lt=1, description="Decay of the running mean gradient.")
+
+
+class OptimiserConfig(BaseModel):
+    """AdamW under a cosine with linear warm-up, alone or inside F-SAM."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["adamw", "fsam"] = Field(
+        "adamw", description="fsam: every step looks for flat minima, for a second pass over its batch."
+    )
+    fsam: SharpnessConfig = SharpnessConfig()
     learning_rate: float = Field(3e-3, gt=0, description="Peak learning rate.")
     backbone_scale: float = Field(
         1.0,
@@ -35,9 +53,33 @@ class OptimiserConfig(BaseModel):
         le=1,
         description="The backbone's share of the learning rate; below 1 for a pre-trained one, 0 freezes.",
     )
+    layer_decay: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Each block of a transformer has this share of the next one's learning rate; 1: all alike.",
+    )
+    lora_plus: float = Field(
+        1.0, ge=1, description="LoRA+: the second matrices of adapters learn this many times as fast as the first."
+    )
     weight_decay: float = Field(0.05, ge=0, description="Decoupled weight decay, on weight matrices only.")
     warmup: float = Field(0.1, ge=0, lt=1, description="Share of the steps that warm up.")
     clip_norm: float = Field(1.0, gt=0, description="Gradients are scaled down to this global norm.")
+
+
+class CheckpointConfig(BaseModel):
+    """When the state of training is kept, and where."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    every_steps: int = Field(
+        0, ge=0, description="Steps between two checkpoints; 0 goes by time, a minute or 20 times what one takes."
+    )
+    keep: int = Field(2, ge=1, description="Checkpoints that are kept, the newest.")
+    uri: str = Field(
+        "",
+        description="Folder or s3://bucket/prefix that also gets them, for a run that another machine may go on with.",
+    )
 
 
 class LoopConfig(BaseModel):
@@ -46,13 +88,27 @@ class LoopConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of initial weights, order, augmentation and masks.")
-    batch_size: int = Field(64, ge=2, description="Images a step.")
+    batch_size: int = Field(64, ge=2, description="Images a step, of all processes together.")
+    part_size: int = Field(
+        0,
+        ge=0,
+        description="Images that a process runs at once, for the same loss and gradient in less memory; 0 takes its "
+        "whole share of a batch. Out of memory halves it.",
+    )
+    processes: int = Field(0, ge=0, description="Processes that train together; 0 is one a GPU, one without a GPU.")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="bf16: matrix products in bfloat16. auto takes it on GPUs that have it."
+    )
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    tracking: TrackingConfig = TrackingConfig()
+    tensorboard: str = Field("", description="Folder for TensorBoard's files of every run; empty writes none.")
     augment: AugmentConfig = AugmentConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
     memory_limit_mb: int = Field(
         2048,
         ge=0,
-        description="Decoded images are kept in memory up to this; above it they are decoded as they are used.",
+        description="Decoded images are kept in each process's memory up to this; above it they are decoded as they "
+        "are used.",
     )
     shards: str = Field(
         "",
@@ -169,6 +225,11 @@ class TrainConfig(LoopConfig):
         0.5, gt=0, le=1, description="Share of the selective loss; the rest is the aux head's."
     )
     risk: RiskConfig = RiskConfig()
+    patience: int = Field(
+        0,
+        ge=0,
+        description="Epochs without a better AUGRC on val_select after which a phase ends early; 0 never ends one.",
+    )
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout on pooled features.")
     ema_decay: float = Field(
         0.99, ge=0, lt=1, description="Decay a step of the averaged weights, which are evaluated and kept."

@@ -3,6 +3,7 @@
 Shapes: N images, H W pixels.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -18,19 +19,22 @@ from stage1.model.backbone import MEAN, STD, Backbone, build_backbone
 from stage1.model.classifier import Normalise
 from stage1.model.masked import MaskedModel
 from stage1.model.masked_autoencoder import MaskedAutoencoder
+from stage1.model.masking import Hidden
 from stage1.model.patch_transformer import PatchTransformer
-from stage1.training.augmentation import augment
-from stage1.training.batches import Batch, Sampler, derived_seed
+from stage1.training.augmentation import augment, draw_augmentation
+from stage1.training.batches import Sampler, derived_seed
 from stage1.training.checkpoint import Checkpoints
 from stage1.training.config import PretrainConfig
+from stage1.training.curves import Curves, Several
 from stage1.training.device import prepare_device
 from stage1.training.loop import Loop
+from stage1.training.processes import ALONE, Processes
 
 _NUM_SHOWN = 6
 _AUTOENCODER_RATIO = 0.75  # He et al., CVPR 2022
 _HIDDEN_RATIO = 0.6  # SimMIM, CVPR 2022
 
-Objective = Literal["masked autoencoder", "hidden patches"]
+ObjectiveName = Literal["masked autoencoder", "hidden patches"]
 
 
 @dataclass(frozen=True)
@@ -40,10 +44,42 @@ class PretrainedBackbone:
     backbone: Backbone
     history: list[dict[str, Any]]
     reconstructions: NDArray[np.uint8]
-    objective: Objective
+    objective: ObjectiveName
 
 
-def pretrain_backbone(images: ImageBatches, config: PretrainConfig, checkpoints: Checkpoints) -> PretrainedBackbone:
+@dataclass(frozen=True)
+class Masked:
+    """The objective of pre-training: fill in what is hidden of augmented images."""
+
+    masked: MaskedAutoencoder | MaskedModel
+    normalise: Normalise
+    config: PretrainConfig
+    whole_batch: bool = False
+
+    def draw(self, count: int, size: tuple[int, int], generator: torch.Generator) -> Sequence[Any]:
+        """See Objective."""
+        changes = draw_augmentation(count, size, generator, self.config.augment)
+        return list(zip(changes, *self.masked.draw(count, generator, size), strict=True))
+
+    def forward(self, images_bHW3: Tensor, drawn: Sequence[Any]) -> tuple[Tensor, ...]:
+        """See Objective."""
+        changes, *ids = zip(*drawn, strict=True)
+        hidden = Hidden(*(torch.stack(each) for each in ids))
+        return (self.masked.predict(self.normalise(augment(images_bHW3, list(changes))), hidden).loss,)
+
+    def loss(self, outputs: tuple[Tensor, ...], rows_b: NDArray[np.int64]) -> Tensor:  # noqa: ARG002  there are no labels
+        """See Objective."""
+        return outputs[0]
+
+
+def pretrain_backbone(
+    images: ImageBatches,
+    config: PretrainConfig,
+    checkpoints: Checkpoints,
+    *,
+    curves: Curves = Several(),  # noqa: B008  nobody
+    processes: Processes = ALONE,
+) -> PretrainedBackbone:
     """Build the configured backbone and train it for `config.epochs` (0: it stays as it was built).
 
     Raises:
@@ -51,27 +87,31 @@ def pretrain_backbone(images: ImageBatches, config: PretrainConfig, checkpoints:
         BadData: There are no images.
         Interrupted: SIGINT or SIGTERM came; the same call goes on.
     """
-    sampler = Sampler(images, config.batch_size, config.seed, window=config.shard_window)
-    device = prepare_device(config)
+    sampler = Sampler(images, config.batch_size, config.seed, window=config.shard_window, processes=processes)
+    place = prepare_device(config, processes)
     backbone = build_backbone(config.backbone, config.preprocessing.image_size)
     if config.method == "explora":
         adapt_for_explora(backbone, config.explora)
-    masked = _masked(backbone, config).to(device)
-    normalise = Normalise().to(device)
+    masked = _masked(backbone, config).to(place.device)
+    normalise = Normalise().to(place.device)
     history: list[dict[str, Any]] = []
     if config.epochs:
-        loop = Loop(masked, sampler, config, epochs=config.epochs, checkpoints=checkpoints)
-
-        def loss_function(batch: Batch, _epoch: int, generator: torch.Generator) -> Tensor:
-            images_BHW3 = augment(batch.images_BHW3.to(device), generator, config.augment)
-            loss: Tensor = masked(normalise(images_BHW3), generator).loss
-            return loss
-
-        history = loop.run(loss_function, lambda _epoch, _loss: {}).rows
-    sheet = _reconstructions(masked, normalise, images, config.seed, device)
+        loop = Loop(
+            masked,
+            sampler,
+            config,
+            epochs=config.epochs,
+            checkpoints=checkpoints,
+            place=place,
+            curves=curves,
+            processes=processes,
+        )
+        filling_in = Masked(masked, normalise, config)
+        history = loop.run(lambda _epoch: filling_in, lambda _epoch, _loss: {}).rows
+    sheet = _reconstructions(masked, normalise, images, config.seed, place.device)
     backbone = cast(Backbone, masked.backbone.cpu())
     merge(backbone)
-    objective: Objective = "masked autoencoder" if isinstance(masked, MaskedAutoencoder) else "hidden patches"
+    objective: ObjectiveName = "masked autoencoder" if isinstance(masked, MaskedAutoencoder) else "hidden patches"
     return PretrainedBackbone(backbone, history, sheet, objective)
 
 

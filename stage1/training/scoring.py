@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from stage1 import events
 from stage1.data.loading import ImageBatches
 from stage1.model.classifier import SelectiveClassifier
+from stage1.training.processes import ALONE, Processes
 
 
 @dataclass(frozen=True)
@@ -38,23 +39,29 @@ def score(
     *,
     report: bool = False,
     after_batch: Callable[[], None] = lambda: None,
+    processes: Processes = ALONE,
 ) -> Scores:
-    """Score every image, in order, in evaluation mode.
+    """Score every image, in order, in evaluation mode and float32.
 
     Args:
+        batch_size: Images at a time.
         report: Send progress events.
-        after_batch: Called between batches; what it raises ends the scoring.
+        after_batch: Called between batches, equally often in every process; what it raises ends the scoring.
+        processes: Share the images and all get all scores.
     """
     model.eval()
     device = next(model.parameters()).device
-    logits_N2 = np.empty((len(images), 2), np.float32)
-    gate_N = np.empty(len(images), np.float32)
-    batches = [np.arange(start, min(start + batch_size, len(images))) for start in range(0, len(images), batch_size)]
+    scores_N3 = torch.zeros(len(images), 3)
+    shares = np.array_split(np.arange(len(images)), processes.count)
+    num_batches = -(-len(shares[0]) // batch_size)
+    batches = [part for part in np.array_split(shares[processes.rank], num_batches) if len(part)] if num_batches else []
     for rows, images_BHW3 in zip(batches, images.batches(batches), strict=True):
         outputs = model(model.normalise(torch.from_numpy(images_BHW3).to(device)))
-        logits_N2[rows] = outputs.logits_N2.float().cpu().numpy()
-        gate_N[rows] = outputs.gate_N.float().cpu().numpy()
+        scores_N3[rows] = torch.cat([outputs.logits_N2, outputs.gate_N.unsqueeze(1)], dim=1).float().cpu()
         if report:
             events.progress(int(rows[-1]) + 1, len(images), "image")
         after_batch()
-    return Scores(logits_N2, gate_N)
+    for _ in range(num_batches - len(batches)):
+        after_batch()
+    scores_N3 = processes.sum(scores_N3.to(device)).cpu()
+    return Scores(scores_N3[:, :2].numpy(), scores_N3[:, 2].numpy())

@@ -1,9 +1,8 @@
 """Train the three heads; keep the averaged weights of the epoch whose confidence ranks mistakes best on val_select.
 
-Shapes: N images, 2 classes.
+Shapes: N images, b in a part of a batch, H W pixels, 2 classes.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -13,22 +12,26 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stage1 import events
 from stage1.data.loading import ImageBatches
 from stage1.errors import BadData
-from stage1.metrics import augrc, auroc
 from stage1.model.adapters import adapt, merge
 from stage1.model.backbone import Backbone
-from stage1.model.classifier import SelectiveClassifier
+from stage1.model.classifier import Outputs, SelectiveClassifier
 from stage1.model.execution import compile_blocks, recompute_blocks
-from stage1.training.augmentation import augment
-from stage1.training.batches import Batch, Sampler
+from stage1.training.augmentation import augment, draw_augmentation
+from stage1.training.batches import Sampler
 from stage1.training.checkpoint import Checkpoints
 from stage1.training.config import RiskConfig, TrainConfig
 from stage1.training.conformal_risk import check_batch
+from stage1.training.curves import Curves, Several
 from stage1.training.device import prepare_device
+from stage1.training.judging import judge
 from stage1.training.loop import Loop
 from stage1.training.losses import supervised
-from stage1.training.scoring import Scores, score
+from stage1.training.phases import Phases
+from stage1.training.processes import ALONE, Processes
+from stage1.training.scoring import score
 
 
 @dataclass(frozen=True)
@@ -41,15 +44,66 @@ class LabelledImages:
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """The best model, in evaluation mode on the CPU, and how training went."""
+    """The best model, in evaluation mode on the CPU, how training went, and the row of the kept epoch."""
 
     model: SelectiveClassifier
     history: list[dict[str, Any]]
-    best_epoch: int
+    kept: dict[str, Any]
+
+    @property
+    def best_epoch(self) -> int:
+        """The kept epoch, from 1."""
+        return int(self.kept["epoch"])
+
+
+@dataclass(frozen=True)
+class Supervised:
+    """The objective of one phase: what the heads say of augmented images, and what that costs."""
+
+    model: SelectiveClassifier
+    labels_N: Tensor
+    config: TrainConfig
+    phase: str
+
+    @property
+    def whole_batch(self) -> bool:
+        """SelectiveNet's ratio and the conformal threshold are statistics of a batch; see `Objective`."""
+        return self.phase != "ce"
+
+    def draw(self, count: int, size: tuple[int, int], generator: torch.Generator) -> Sequence[Any]:
+        """See Objective."""
+        return draw_augmentation(count, size, generator, self.config.augment)
+
+    def forward(self, images_bHW3: Tensor, drawn: Sequence[Any]) -> tuple[Tensor, ...]:
+        """See Objective."""
+        outputs = self.model(self.model.normalise(augment(images_bHW3, list(drawn))))
+        return tuple(output.float() for output in outputs)
+
+    def loss(self, outputs: tuple[Tensor, ...], rows_b: NDArray[np.int64]) -> Tensor:
+        """See Objective."""
+        config = self.config
+        return supervised(
+            Outputs(*outputs),
+            self.labels_N[torch.from_numpy(rows_b)].to(outputs[0].device),
+            loss=self.phase,
+            positive_weight=config.positive_weight,
+            label_smoothing=config.label_smoothing,
+            target_coverage=config.target_coverage,
+            coverage_penalty=config.coverage_penalty,
+            selective_share=config.selective_share,
+            risk=config.risk,
+        )
 
 
 def train_classifier(
-    backbone: Backbone, train: LabelledImages, select: LabelledImages, config: TrainConfig, checkpoints: Checkpoints
+    backbone: Backbone,
+    train: LabelledImages,
+    select: LabelledImages,
+    config: TrainConfig,
+    checkpoints: Checkpoints,
+    *,
+    curves: Curves = Several(),  # noqa: B008  nobody
+    processes: Processes = ALONE,
 ) -> TrainedModel:
     """Train on `train`; choose the epoch on `select` by AUGRC of the softmax response, the later one of equals.
 
@@ -59,13 +113,13 @@ def train_classifier(
         Interrupted: SIGINT or SIGTERM came; the same call goes on.
     """
     _check_labels(train.labels_N, select.labels_N)
-    device = prepare_device(config)
+    place = prepare_device(config, processes)
     adapt(backbone, config.adapter)
     if config.recompute:
         recompute_blocks(backbone)
     if config.compile:
         compile_blocks(backbone)
-    model = SelectiveClassifier(backbone, config.dropout).to(device)
+    model = SelectiveClassifier(backbone, config.dropout).to(place.device)
     sampler = Sampler(
         train.images,
         config.batch_size,
@@ -73,55 +127,52 @@ def train_classifier(
         window=config.shard_window,
         labels_N=None if config.positive_share is None else train.labels_N,
         positive_share=config.positive_share,
+        processes=processes,
     )
-    loop = Loop(model, sampler, config, epochs=config.epochs, checkpoints=checkpoints, ema_decay=config.ema_decay)
-    labels_N = torch.from_numpy(train.labels_N.astype(np.int64))
-    phases = [phase.loss for phase in config.phases for _ in range(phase.epochs)]
-
+    phases = Phases(config)
     _check_batches(sampler, train.labels_N, phases, config.risk)
-
-    def loss_function(batch: Batch, epoch: int, generator: torch.Generator) -> Tensor:
-        images_BHW3 = augment(batch.images_BHW3.to(device), generator, config.augment)
-        return supervised(
-            model(model.normalise(images_BHW3)),
-            labels_N[batch.rows_B].to(device),
-            loss=phases[epoch],
-            positive_weight=config.positive_weight,
-            label_smoothing=config.label_smoothing,
-            target_coverage=config.target_coverage,
-            coverage_penalty=config.coverage_penalty,
-            selective_share=config.selective_share,
-            risk=config.risk,
-        )
+    loop = Loop(
+        model,
+        sampler,
+        config,
+        epochs=config.epochs,
+        checkpoints=checkpoints,
+        place=place,
+        ema_decay=config.ema_decay,
+        curves=curves,
+        processes=processes,
+    )
+    labels_N = torch.from_numpy(train.labels_N.astype(np.int64))
 
     def after_epoch(epoch: int, _mean_loss: float) -> dict[str, Any]:
         averaged = cast(SelectiveClassifier, loop.averaged)
-        scores = score(averaged, select.images, config.batch_size, after_batch=loop.stop_if_asked)
-        row = {"phase": phases[epoch], **_judge(scores, select.labels_N)}
-        if row["val_augrc"] <= loop.progress.best.get("val_augrc", np.inf):
-            weights = {name: tensor.detach().clone() for name, tensor in averaged.state_dict().items()}
-            loop.progress.best = {"val_augrc": row["val_augrc"], "epoch": epoch + 1, "weights": weights}
+        size = config.part_size or config.batch_size
+        scores = score(averaged, select.images, size, after_batch=loop.stop_if_asked, processes=processes)
+        row = {"phase": phases.loss_of(epoch), **judge(scores, select.labels_N)}
+        best = loop.progress.best
+        lowest = best.get("val_augrc", np.inf)
+        if row["val_augrc"] <= lowest:
+            best["weights"] = {name: tensor.detach().clone() for name, tensor in averaged.state_dict().items()}
+            best |= {"val_augrc": row["val_augrc"], "epoch": epoch + 1}
+        best["stale"] = phases.stale(epoch, best.get("stale", 0), improved=row["val_augrc"] < lowest)
+        if config.patience and best["stale"] >= config.patience:
+            loop.go_on_with(phases.end_of(epoch))
         return row
 
-    progress = loop.run(loss_function, after_epoch)
+    progress = loop.run(lambda epoch: Supervised(model, labels_N, config, phases.loss_of(epoch)), after_epoch)
     model.load_state_dict(progress.best["weights"])
     merge(backbone)
-    return TrainedModel(model.cpu().eval(), progress.rows, progress.best["epoch"])
+    kept = next(row for row in progress.rows if row["epoch"] == progress.best["epoch"])
+    if kept["gate_collapsed"]:
+        events.note(
+            "the gate collapsed: it says the same of every image of val_select. Exit policy softmax needs none."
+        )
+    return TrainedModel(model.cpu().eval(), progress.rows, kept)
 
 
-def _judge(scores: Scores, labels_N: NDArray[np.int8]) -> dict[str, Any]:
-    margin_N = scores.margin_N
-    wrong_N = (margin_N >= 0) != (labels_N == 1)
-    return {
-        "val_augrc": float(augrc(np.abs(margin_N), wrong_N)),
-        "val_accuracy": float(1 - wrong_N.mean()),
-        "val_auroc": ranking if math.isfinite(ranking := float(auroc(margin_N, labels_N))) else None,
-    }
-
-
-def _check_batches(sampler: Sampler, labels_N: NDArray[np.int8], phases: Sequence[str], risk: RiskConfig) -> None:
+def _check_batches(sampler: Sampler, labels_N: NDArray[np.int8], phases: Phases, risk: RiskConfig) -> None:
     """Look at every batch to come of the phase crc: its order is known, and hours later is late to be refused."""
-    for epoch in (number for number, phase in enumerate(phases) if phase == "crc"):
+    for epoch in phases.epochs_of("crc"):
         for rows_B in sampler.rows_of_epoch(epoch):
             check_batch(int((labels_N[rows_B] == 1).sum()), len(rows_B), risk)
 

@@ -25,6 +25,7 @@ from stage1.data.streaming import ShardedImages
 from stage1.errors import BadArtifact, BadData, BadInput, StorageError
 from stage1.storage.folder import FolderReader
 from stage1.training.batches import Sampler
+from stage1.training.processes import Processes
 from tests.servers.minio import MinioServer
 
 PREPROCESSING = Preprocessing(image_size=8)
@@ -137,7 +138,8 @@ def test_an_epoch_killed_anywhere_goes_on_with_the_images_that_are_left_in_the_s
 
         def sampler(threads: int) -> Sampler:
             images = ImageBatches(rows, PREPROCESSING, 0, threads, shards=shards)
-            return Sampler(images, batch_size, seed, window=window, rank=rank, num_ranks=num_ranks)  # noqa: B023
+            processes = Processes(rank, num_ranks)  # noqa: B023
+            return Sampler(images, num_ranks * batch_size, seed, window=window, processes=processes)
 
         whole = [batch.tolist() for batch in sampler(1).rows_of_epoch(3)]
         stop = data.draw(st.integers(0, len(whole)))
@@ -145,8 +147,9 @@ def test_an_epoch_killed_anywhere_goes_on_with_the_images_that_are_left_in_the_s
         after = list(sampler(1).epoch(3, first_step=stop))
         assert [batch.rows_B.tolist() for batch in before + after] == whole
         for batch in before + after:
-            assert np.array_equal(batch.images_BHW3.numpy(), expected[batch.rows_B])
-            seen += batch.rows_B.tolist()
+            own = batch.rows_B[batch.start : batch.start + len(batch.images_bHW3)]
+            assert np.array_equal(batch.images_bHW3.numpy(), expected[own])
+            seen += own.tolist()
     assert sorted(seen) == list(range(len(rows)))
 
 
@@ -309,7 +312,7 @@ def test_packed_and_streamed_by_a_real_server(
     seen = np.empty(len(rows), int)
     expected = load_images(rows, PREPROCESSING)
     for batch in Sampler(images, 8, seed=0).epoch(0):
-        assert np.array_equal(batch.images_BHW3.numpy(), expected[batch.rows_B])
+        assert np.array_equal(batch.images_bHW3.numpy(), expected[batch.rows_B])
         seen[batch.rows_B] = 1
     assert seen.sum() == len(rows)
     names = [entry.object_name for entry in minio.client.list_objects(bucket, recursive=True)]

@@ -126,3 +126,15 @@ def test_uri_of_opens_again(either: Store) -> None:
 def test_a_store_travels_to_another_process(either: Store) -> None:
     either.put_new("a", b"1")
     assert pickle.loads(pickle.dumps(either)).get("a").data == b"1"
+
+
+def test_what_is_removed_is_gone_and_removing_it_again_is_no_error(either: Store) -> None:
+    either.put_new("states/one", b"1")
+    either.put_new("states/two", b"2")
+    for _ in range(2):
+        either.remove("states/one")
+        assert either.list("states/") == ["states/two"]
+    with pytest.raises(NotFound):
+        either.get("states/one")
+    either.put_new("states/one", b"again")
+    assert either.get("states/one").data == b"again"

@@ -1,6 +1,6 @@
 """A tiny data set of real files, and what is trained on it; one thread, because two gain nothing here."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,10 +9,32 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from stage1.data import SPLITS, ImageBatches, Preprocessing, Rows, SplitConfig, make_split
 
 NUM_IMAGES = 96
+
+
+@dataclass(frozen=True)
+class Plain:
+    """An objective of one function, whatever the images: function(images_bHW3, one uniform number an image) -> loss."""
+
+    function: Callable[[Tensor, Tensor], Tensor]
+    whole_batch: bool = False
+
+    def draw(self, count: int, size: tuple[int, int], generator: torch.Generator) -> Tensor:
+        return torch.rand(count, generator=generator)
+
+    def forward(self, images_bHW3: Tensor, drawn: Tensor) -> tuple[Tensor, ...]:
+        return (self.function(images_bHW3, drawn),)
+
+    def loss(self, outputs: tuple[Tensor, ...], rows_b: NDArray[np.int64]) -> Tensor:
+        return outputs[0]
+
+    def __call__(self, _epoch: int) -> "Plain":
+        """The objective of any epoch."""
+        return self
 
 
 @dataclass(frozen=True)

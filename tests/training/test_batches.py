@@ -50,7 +50,7 @@ def test_epochs_and_seeds_have_orders_of_their_own() -> None:
 def test_a_batch_holds_the_images_of_its_rows(streets) -> None:
     images = streets.batches(0, 20)
     for batch in Sampler(images, 6, seed=0).epoch(0):
-        assert np.array_equal(batch.images_BHW3.numpy(), images.take(batch.rows_B))
+        assert np.array_equal(batch.images_bHW3.numpy(), images.take(batch.rows_B))
 
 
 def test_no_images_are_refused() -> None:

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from stage1.errors import StorageError
-from stage1.training.checkpoint import Checkpoints
+from stage1.storage import open_store
+from stage1.training.checkpoint import Checkpoints, Copies
 
 
 def state(number: int) -> dict[str, object]:
@@ -87,3 +88,57 @@ def test_what_a_killed_writer_left_is_overwritten_and_never_read(tmp_path: Path)
     assert number_of(checkpoints.newest()) == 0
     checkpoints.save(1, state(1))
     assert not (tmp_path / "writing.tmp").exists()
+
+
+@pytest.fixture(params=["folder", "minio"])
+def copies(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Copies:
+    """A second place: a folder, then a prefix of a bucket on a real server."""
+    if request.param == "folder":
+        return Copies(open_store(str(tmp_path / "second")), "train-abc")
+    server = request.getfixturevalue("minio")
+    server.use(monkeypatch)
+    return Copies(open_store(f"s3://{server.new_bucket()}/states"), "train-abc")
+
+
+def test_another_machine_goes_on_from_the_copies_and_the_last_three_are_kept(tmp_path: Path, copies: Copies) -> None:
+    here = Checkpoints(tmp_path / "here", 3, copies)
+    for number in range(5):
+        here.save(number, state(number))
+    assert len(list((tmp_path / "here").iterdir())) == 3
+    assert copies.names() == sorted(path.name for path in (tmp_path / "here").iterdir())
+    there = Checkpoints(tmp_path / "there", 3, copies)
+    assert number_of(there.newest()) == 4
+    there.save(5, state(5))
+    assert number_of(Checkpoints(tmp_path / "here", 3, copies).newest()) == 5, "newer than what this machine has"
+    assert [name[:6] for name in copies.names()] == ["000003", "000004", "000005"]
+
+
+def test_what_is_damaged_here_is_taken_from_the_copy_and_a_damaged_copy_from_before(
+    tmp_path: Path, copies: Copies, said: Path
+) -> None:
+    checkpoints = Checkpoints(tmp_path / "here", 2, copies)
+    for number in range(2):
+        checkpoints.save(number, state(number))
+    newest = max((tmp_path / "here").iterdir())
+    newest.write_bytes(b"")
+    assert number_of(checkpoints.newest()) == 1
+    assert f"{newest.name} is damaged" in said.read_text()
+    found = copies.store.get(copies.key(newest.name))
+    copies.store.swap(copies.key(newest.name), found.data[:-1], found.version)
+    assert number_of(Checkpoints(tmp_path / "elsewhere", 2, copies).newest()) == 0
+
+
+def test_a_second_place_that_takes_nothing_is_said_and_training_goes_on(
+    tmp_path: Path, said: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "second").mkdir()
+    store = open_store(str(tmp_path / "second"))
+
+    def full(*_: object) -> str:
+        raise StorageError("there is no room")
+
+    monkeypatch.setattr(store, "put_file_new", full)
+    checkpoints = Checkpoints(tmp_path / "run", 2, Copies(store, "train-abc"))
+    checkpoints.save(7, state(7))
+    assert "is on this machine only: there is no room" in json.loads(said.read_text())["message"]
+    assert number_of(checkpoints.newest()) == 7

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from stage1.errors import Stage1Error
-from stage1.training.batches import Batch, Sampler
+from stage1.training.batches import Sampler
 from stage1.training.checkpoint import Checkpoints
 from stage1.training.config import LoopConfig, OptimiserConfig
+from stage1.training.device import Place
 from stage1.training.loop import Loop
+from tests.training.conftest import Plain
 
 NUM_IMAGES, BATCH_SIZE, EPOCHS = 20, 7, 2
 CONFIG = LoopConfig(
@@ -34,18 +36,21 @@ def sampler(streets) -> Sampler:
 
 
 def loop_on(module: nn.Module, sampler: Sampler, folder: Path, *, ema_decay: float = 0.0) -> Loop:
-    return Loop(module, sampler, CONFIG, epochs=EPOCHS, checkpoints=Checkpoints(folder), ema_decay=ema_decay)
+    place = Place(torch.device("cpu"))
+    return Loop(
+        module, sampler, CONFIG, epochs=EPOCHS, checkpoints=Checkpoints(folder), place=place, ema_decay=ema_decay
+    )
 
 
 def test_averaged_weights_are_the_exponential_mean_of_those_after_each_step(sampler: Sampler, tmp_path: Path) -> None:
     module, before = Slope(), []
 
-    def loss(batch: Batch, epoch: int, generator: torch.Generator) -> Tensor:
+    def loss(_images: Tensor, drawn: Tensor) -> Tensor:
         before.append(module.weight.item())
-        return (module.weight * torch.rand(1, generator=generator)).sum()
+        return (module.weight * drawn[0]).sum()
 
     loop = loop_on(module, sampler, tmp_path, ema_decay=0.7)
-    loop.run(loss, lambda _epoch, _loss: {})
+    loop.run(Plain(loss), lambda _epoch, _loss: {})
     after = [*before[1:], module.weight.item()]
     assert len(set(after)) == 6
     expected = after[0]
@@ -63,13 +68,13 @@ def test_a_row_has_the_mean_loss_and_the_rate_of_the_last_step(sampler: Sampler,
     """Six steps, three of which warm up: the rates are 1/3, 2/3, 3/3 of .1, then the cosine at 0, 1/3 and 2/3."""
     module, losses = Slope(), []
 
-    def loss(batch: Batch, epoch: int, generator: torch.Generator) -> Tensor:
+    def loss(*_: Tensor) -> Tensor:
         value = module.weight.square().sum()
         losses.append(value.item())
         return value
 
     told = []
-    rows = loop_on(module, sampler, tmp_path).run(loss, lambda *seen: told.append(seen) or {"mark": 1}).rows
+    rows = loop_on(module, sampler, tmp_path).run(Plain(loss), lambda *seen: told.append(seen) or {"mark": 1}).rows
     assert [row["epoch"] for row in rows] == [1, 2]
     assert [row["loss"] for row in rows] == pytest.approx([sum(losses[:3]) / 3, sum(losses[3:]) / 3])
     assert [row["learning_rate"] for row in rows] == pytest.approx([0.1, 0.1 * 0.25])
@@ -82,8 +87,8 @@ def test_a_number_that_is_none_stops_before_it_reaches_a_weight(sampler: Sampler
     """sqrt has no slope at 0: a loss of 0 with a gradient that is not a number."""
     module, seen = Slope(), []
 
-    def loss(batch: Batch, epoch: int, generator: torch.Generator) -> Tensor:
-        seen.append((batch.rows_B.tolist(), module.weight.item()))
+    def loss(*_: Tensor) -> Tensor:
+        seen.append(module.weight.item())
         if len(seen) < 5:
             return module.weight.sum()
         zero = (module.weight - module.weight.item()).abs().sum()
@@ -92,10 +97,12 @@ def test_a_number_that_is_none_stops_before_it_reaches_a_weight(sampler: Sampler
     with pytest.raises(
         Stage1Error, match=r"at epoch 2, step 2 \(rows \[[\d, ]+\].*Lower optimiser\.learning_rate"
     ) as error:
-        loop_on(module, sampler, tmp_path).run(loss, lambda _epoch, _loss: {})
+        loop_on(module, sampler, tmp_path).run(Plain(loss), lambda _epoch, _loss: {})
     assert ("loss is nan" if kind == "loss" else "loss is 0.0 and its gradient's norm nan") in str(error.value)
-    assert str(seen[-1][0]) in str(error.value)
-    assert module.weight.item() == seen[-1][1]
+    batch = list(sampler.epoch(1))[1]
+    assert str(batch.rows_B.tolist()) in str(error.value)
+    assert f"the last good checkpoint is {tmp_path}" in str(error.value)
+    assert module.weight.item() == seen[-1]
 
 
 def test_gradients_are_clipped_to_the_global_norm(sampler: Sampler, tmp_path: Path) -> None:
@@ -103,18 +110,18 @@ def test_gradients_are_clipped_to_the_global_norm(sampler: Sampler, tmp_path: Pa
     module = Slope()
     loop = loop_on(module, sampler, tmp_path)
 
-    def loss(batch: Batch, epoch: int, generator: torch.Generator) -> Tensor:
+    def loss(*_: Tensor) -> Tensor:
         if loop.global_step == 1:
-            moment = loop.optimiser.state[module.weight]["exp_avg"]
+            moment = loop.descent.base.state[module.weight]["exp_avg"]
             assert moment.item() == pytest.approx(0.1 * CONFIG.optimiser.clip_norm, rel=1e-4)
         return 1e4 * module.weight.sum()
 
-    loop.run(loss, lambda _epoch, _loss: {})
+    loop.run(Plain(loss), lambda _epoch, _loss: {})
 
 
 def test_progress_is_told_up_to_the_last_step(sampler: Sampler, tmp_path: Path, said: Path) -> None:
     module = Slope()
-    loop_on(module, sampler, tmp_path / "run").run(lambda *_: module.weight.sum(), lambda _epoch, _loss: {})
+    loop_on(module, sampler, tmp_path / "run").run(Plain(lambda *_: module.weight.sum()), lambda _epoch, _loss: {})
     last = json.loads(said.read_text().splitlines()[-1])
     assert (last["kind"], last["done"], last["total"], last["unit"]) == ("progress", 6, 6, "step")
     assert (last["epoch"], last["epochs"]) == (2, 2)
@@ -123,11 +130,11 @@ def test_progress_is_told_up_to_the_last_step(sampler: Sampler, tmp_path: Path, 
 
 def test_a_finished_run_is_not_run_again(sampler: Sampler, tmp_path: Path) -> None:
     module = Slope()
-    rows = loop_on(module, sampler, tmp_path).run(lambda *_: module.weight.sum(), lambda _epoch, _loss: {}).rows
+    rows = loop_on(module, sampler, tmp_path).run(Plain(lambda *_: module.weight.sum()), lambda _epoch, _loss: {}).rows
 
     def never(*_: object) -> Tensor:
         raise AssertionError("there is no step left")
 
     again = Slope()
-    assert loop_on(again, sampler, tmp_path).run(never, lambda _epoch, _loss: {}).rows == rows
+    assert loop_on(again, sampler, tmp_path).run(Plain(never), lambda _epoch, _loss: {}).rows == rows
     assert torch.equal(again.weight, module.weight)

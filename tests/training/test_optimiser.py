@@ -6,12 +6,16 @@ import pytest
 import torch
 from torch import nn
 
+from stage1.errors import BadConfig
+from stage1.model.adapter_config import AdapterConfig
+from stage1.model.adapters import adapt
 from stage1.model.backbone import build_backbone
 from stage1.model.classifier import SelectiveClassifier
 from stage1.model.config import BackboneConfig
 from stage1.model.masked import MaskedModel
 from stage1.training.config import OptimiserConfig
-from stage1.training.optimiser import build_optimiser, schedule
+from stage1.training.optimiser import Descent, parameter_groups, schedule
+from tests.model.patch_transformers import build as build_tiny
 
 
 def classifier() -> SelectiveClassifier:
@@ -38,10 +42,9 @@ def test_a_run_of_few_steps_learns_in_each(num_steps: int) -> None:
 
 
 def names_by_decay(module: nn.Module) -> dict[float, set[str]]:
-    optimiser, _ = build_optimiser(module, OptimiserConfig(weight_decay=0.3), 10)
     names = {id(parameter): name for name, parameter in module.named_parameters()}
     found: dict[float, set[str]] = {}
-    for group in optimiser.param_groups:
+    for group in parameter_groups(module, OptimiserConfig(weight_decay=0.3)):
         found.setdefault(group["weight_decay"], set()).update(names[id(parameter)] for parameter in group["params"])
     return found
 
@@ -67,10 +70,14 @@ def stepped(backbone_scale: float) -> tuple[dict[str, torch.Tensor], dict[str, t
     model = classifier()
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     config = OptimiserConfig(learning_rate=1e-2, backbone_scale=backbone_scale, weight_decay=0, warmup=0)
-    optimiser, _ = build_optimiser(model, config, 10)
-    outputs = model(torch.randn(4, 3, 16, 16))
-    sum(output.square().sum() for output in outputs).backward()
-    optimiser.step()
+    images = torch.randn(4, 3, 16, 16)
+
+    def gradients() -> torch.Tensor:
+        loss = sum(output.square().sum() for output in model(images))
+        loss.backward()
+        return loss.detach()
+
+    Descent(model, config, 10).step(gradients)
     return before, {name: parameter.detach() for name, parameter in model.named_parameters()}
 
 
@@ -86,3 +93,74 @@ def test_a_scale_of_0_freezes_the_backbone() -> None:
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert {"cls.weight", "aux.weight", "gate.0.weight"} <= moved
     assert not [name for name in moved if name.startswith("backbone.")]
+
+
+def rates(module: nn.Module, **changed: object) -> dict[str, float]:
+    config = OptimiserConfig(learning_rate=1.0, **changed)
+    names = {id(parameter): name for name, parameter in module.named_parameters()}
+    return {names[id(each)]: group["lr"] for group in parameter_groups(module, config) for each in group["params"]}
+
+
+@pytest.mark.parametrize("name", ["test_vit", "vit_tiny_patch16_dinov3_qkvb"])
+def test_layers_learn_at_the_rates_that_timm_gives_them(name: str) -> None:
+    """Ours names blocks by the backbone's list, timm's by its own grouping of parameters."""
+    from timm.optim import param_groups_layer_decay
+
+    backbone = build_backbone(BackboneConfig(kind="timm", name=name), 32)
+    found = rates(SelectiveClassifier(backbone), layer_decay=0.7, backbone_scale=0.5)
+    trunk = backbone.trunk
+    names = {id(parameter): name for name, parameter in trunk.named_parameters()}
+    theirs = {
+        f"backbone.trunk.{names[id(each)]}": group["lr_scale"]
+        for group in param_groups_layer_decay(trunk, layer_decay=0.7)
+        for each in group["params"]
+    }
+    assert len(theirs) > 20
+    assert len(set(theirs.values())) == len(backbone.block_names) + 1
+    for each, scale in theirs.items():
+        assert found[each] == pytest.approx(0.5 * scale), each
+    assert found["cls.weight"] == found["gate.0.weight"] == 1.0
+
+
+def test_a_block_of_any_library_learns_faster_the_later_it_is_and_its_adapters_with_it() -> None:
+    """PEFT's names lie below the blocks'; what is frozen is in no group."""
+    backbone = build_tiny("separate")
+    adapt(backbone, AdapterConfig(kind="lora", rank=2, alpha=2))
+    found = rates(SelectiveClassifier(backbone), layer_decay=0.5)
+    depth = len(backbone.block_names)
+    for number, block in enumerate(backbone.block_names):
+        matrices = {name: rate for name, rate in found.items() if name.startswith(f"backbone.{block}.")}
+        assert any("lora_A" in name for name in matrices)
+        assert set(matrices.values()) == {0.5 ** (depth - 1 - number)}
+    assert not [name for name in found if "base_layer" in name]
+
+
+def test_second_matrices_of_adapters_learn_as_much_faster_as_peft_has_them() -> None:
+    from peft import LoraConfig, get_peft_model
+    from peft.optimizers import create_loraplus_optimizer
+
+    backbone = build_backbone(BackboneConfig(kind="timm", name="test_vit"), 32)
+    adapt(backbone, AdapterConfig(kind="lora", rank=2, alpha=2, train_norms=False))
+    model = SelectiveClassifier(backbone)
+    found = rates(model, lora_plus=16)
+    theirs = get_peft_model(nn.Sequential(nn.Linear(8, 8)), LoraConfig(r=2, target_modules=["0"]))
+    optimiser = create_loraplus_optimizer(theirs, torch.optim.AdamW, lr=1.0, loraplus_lr_ratio=16)
+    names = {id(parameter): name for name, parameter in theirs.named_parameters()}
+    expected = {
+        part: group["lr"]
+        for group in optimiser.param_groups
+        for each in group["params"]
+        for part in ("lora_A", "lora_B")
+        if part in names[id(each)]
+    }
+    assert expected == {"lora_A": 1.0, "lora_B": 16.0}
+    adapters = [name for name in found if "lora_" in name]
+    assert len(adapters) == 2 * 4 * len(backbone.block_names)
+    assert all(found[name] == expected["lora_A" if "lora_A" in name else "lora_B"] for name in adapters)
+
+
+def test_layers_that_a_network_has_not_cannot_decay() -> None:
+    with pytest.raises(
+        BadConfig, match=r"layer_decay: 0\.5 needs a transformer's blocks, and this backbone is a ConvNet"
+    ):
+        rates(classifier(), layer_decay=0.5)

@@ -14,6 +14,7 @@ from stage1.model.adapter_config import ExploraConfig
 from stage1.model.backbone import build_backbone
 from stage1.model.config import BackboneConfig
 from stage1.model.masked_autoencoder import MaskedAutoencoder
+from stage1.model.masking import Hidden
 from stage1.training.checkpoint import Checkpoints
 from stage1.training.config import AugmentConfig, DecoderConfig, OptimiserConfig, PretrainConfig
 from stage1.training.pretrain import PretrainedBackbone, pretrain_backbone
@@ -109,16 +110,16 @@ def test_the_sheet_shows_seen_filled_in_and_original(streets: Any, tmp_path: Pat
 def masks_of(images: ImageBatches, folder: Path, monkeypatch: pytest.MonkeyPatch, **changed: object) -> list[Any]:
     """The hidden patches of every training step."""
     seen: list[Any] = []
-    run = MaskedAutoencoder.forward
+    run = MaskedAutoencoder.predict
 
-    def watched(self: MaskedAutoencoder, x: torch.Tensor, generator: torch.Generator) -> Any:
-        result = run(self, x, generator)
+    def watched(self: MaskedAutoencoder, x: torch.Tensor, drawn: Hidden) -> Any:
+        result = run(self, x, drawn)
         if self.training:
             seen.append(result.hidden_BM.tolist())
         return result
 
     with monkeypatch.context() as patch:
-        patch.setattr(MaskedAutoencoder, "forward", watched)
+        patch.setattr(MaskedAutoencoder, "predict", watched)
         pretrained(images, folder, **changed)
     return seen
 

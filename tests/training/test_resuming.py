@@ -26,8 +26,10 @@ from stage1.model.files import Description, save_model
 from stage1.training import loop
 from stage1.training.batches import Sampler
 from stage1.training.checkpoint import Checkpoints
-from stage1.training.config import LoopConfig, OptimiserConfig, PhaseConfig, TrainConfig
+from stage1.training.config import CheckpointConfig, LoopConfig, OptimiserConfig, PhaseConfig, TrainConfig
+from stage1.training.device import Place
 from stage1.training.supervised import LabelledImages, TrainedModel, train_classifier
+from tests.training.conftest import Plain
 
 BACKBONE = BackboneConfig(widths=(8, 16))
 CONFIG = TrainConfig(
@@ -39,6 +41,7 @@ CONFIG = TrainConfig(
     ema_decay=0.7,
     optimiser=OptimiserConfig(learning_rate=0.01, backbone_scale=0.5),
 )
+OFTEN = CONFIG.model_copy(update={"checkpoint": CheckpointConfig(every_steps=1)})
 STEPS, BATCHES_OF_SELECT = 9, 2
 """48 images in batches of 16 for three epochs; val_select is scored in two batches after each."""
 
@@ -71,7 +74,13 @@ def crash() -> None:
 
 
 def run(
-    streets: Any, folder: Path, *, at: int = 0, select_at: int = 0, action: Any = send(signal.SIGTERM)
+    streets: Any,
+    folder: Path,
+    *,
+    at: int = 0,
+    select_at: int = 0,
+    action: Any = send(signal.SIGTERM),
+    config: TrainConfig = CONFIG,
 ) -> TrainedModel:
     torch.manual_seed(0)
     train, select = streets.batches(0, 48, Disturbed), streets.batches(48, 80, Disturbed)
@@ -81,7 +90,7 @@ def run(
         build_backbone(BACKBONE, 16),
         LabelledImages(train, streets.labels_N[:48]),
         LabelledImages(select, streets.labels_N[48:80]),
-        CONFIG,
+        config,
         Checkpoints(folder),
     )
 
@@ -139,8 +148,9 @@ def test_stopped_at_the_end_of_an_epoch_its_row_is_kept_and_not_made_again(
         network = torch.nn.Linear(1, 1)
         config = LoopConfig(threads=1, batch_size=16)
         sampler = Sampler(streets.batches(0, 48), 16, seed=0)
-        running = loop.Loop(network, sampler, config, epochs=2, checkpoints=Checkpoints(folder))
-        return running.run(lambda *_: network.weight.square().sum(), after_epoch).rows
+        place = Place(torch.device("cpu"))
+        running = loop.Loop(network, sampler, config, epochs=2, checkpoints=Checkpoints(folder), place=place)
+        return running.run(Plain(lambda *_: network.weight.square().sum()), after_epoch).rows
 
     with pytest.raises(Interrupted, match=f"by signal 15 at step {3 * epoch} of 6"):
         going(tmp_path)
@@ -163,13 +173,10 @@ def test_after_a_crash_the_newest_whole_checkpoint_is_enough(
     tmp_path: Path,
     undisturbed: tuple[bytes, str, int],
     said: Path,
-    monkeypatch: pytest.MonkeyPatch,
     damage: str,
 ) -> None:
-    monkeypatch.setattr(loop, "_CHECKPOINT_EVERY_S", 0.0)
-    monkeypatch.setattr(loop, "_CHECKPOINT_SHARE", 1e9)
     with pytest.raises(Crash):
-        run(streets, tmp_path / "run", at=6, action=crash)
+        run(streets, tmp_path / "run", at=6, action=crash, config=OFTEN)
     newest = max((tmp_path / "run").iterdir())
     data = bytearray(newest.read_bytes())
     data[-100] ^= 255
@@ -223,16 +230,17 @@ from stage1.training.device import prepare_device
 from stage1.training.loop import Loop
 from stage1.model.convnet import ConvNet
 from stage1.model.classifier import Normalise
+from tests.training.conftest import Plain
 
 manifest, folder = Path(sys.argv[1]), Path(sys.argv[2])
 config = LoopConfig(threads=1, device="cpu", batch_size=8)
-device = prepare_device(config)
+place = prepare_device(config)
 rows = Manifest.read(manifest).rows(*SPLITS, allowed=SPLITS)
 images = ImageBatches(rows, Preprocessing(image_size=16), 64, num_threads=1)
 network, normalise = ConvNet((8, 16)), Normalise()
-loop = Loop(network, Sampler(images, 8, 0), config, epochs=100_000, checkpoints=Checkpoints(folder))
+loop = Loop(network, Sampler(images, 8, 0), config, epochs=100_000, checkpoints=Checkpoints(folder), place=place)
 try:
-    loop.run(lambda batch, *_: network.forward_map(normalise(batch.images_BHW3)).square().mean(), lambda *_: {})
+    loop.run(Plain(lambda images, _: network.forward_map(normalise(images)).square().mean()), lambda *_: {})
 except Stage1Error as error:
     print(error)
     sys.exit(error.exit_code)
@@ -264,3 +272,20 @@ def test_a_signal_to_a_real_process_leaves_a_checkpoint_and_ends_it_soon(
     state = Checkpoints(tmp_path / "run").newest()
     assert state is not None
     assert f"at step {state['progress']['epoch'] * 12 + state['progress']['step']} of" in output
+
+
+def test_killed_anywhere_and_started_again_it_ends_with_the_same_bytes(streets: Any, tmp_path: Path) -> None:
+    """SIGKILL in every pass of every step and at five moments of every checkpoint: N of N; see killing.py."""
+    from stage1.data import SplitConfig, make_split
+    from tests.training.killing import PASSES, SAVES
+
+    manifest, _ = make_split(streets.rows.roots[0], SplitConfig())
+    manifest.write(tmp_path / "manifest.parquet")
+    command = [sys.executable, "-m", "tests.training.killing", str(tmp_path / "manifest.parquet"), str(tmp_path)]
+    done = subprocess.run(
+        command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(found) == PASSES + 5 * SAVES == 52
+    assert [place for place in found if not (place["killed"] and place["same"])] == []

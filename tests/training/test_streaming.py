@@ -17,6 +17,7 @@ from stage1.data import SPLITS, ImageBatches, Manifest, Preprocessing, SplitConf
 from stage1.data.packing import pack
 from stage1.errors import BadData
 from stage1.training.batches import Sampler
+from stage1.training.processes import Processes
 
 BATCH, EPOCHS = 8, 3
 
@@ -27,33 +28,42 @@ from stage1.data import Manifest, ImageBatches, Preprocessing, SPLITS
 from stage1.model.classifier import Normalise
 from stage1.model.convnet import ConvNet
 from stage1.training import loop
-from stage1.training.augmentation import augment
+from stage1.training.augmentation import augment, draw_augmentation
 from stage1.training.batches import Sampler
+from stage1.training.processes import Processes
 from stage1.training.checkpoint import Checkpoints
-from stage1.training.config import AugmentConfig, LoopConfig
+from stage1.training.config import AugmentConfig, CheckpointConfig, LoopConfig
 from stage1.training.device import prepare_device
 import torch
 
 manifest, shards, folder, log = sys.argv[1:5]
-loop._CHECKPOINT_EVERY_S, loop._CHECKPOINT_SHARE = 0.0, 1e9
-config = LoopConfig(threads=1, device="cpu", batch_size=8)
-prepare_device(config)
+config = LoopConfig(threads=1, device="cpu", batch_size=8, checkpoint=CheckpointConfig(every_steps=1))
+place = prepare_device(config)
 torch.manual_seed(0)
 rows = Manifest.read(Path(manifest)).rows(*SPLITS, allowed=SPLITS)
 images = ImageBatches(rows, Preprocessing(image_size=16), 0, num_threads=2, shards=shards)
 network, normalise = ConvNet((8, 16)), Normalise()
-running = loop.Loop(network, Sampler(images, 8, 0, window=2), config, epochs=3, checkpoints=Checkpoints(Path(folder)))
+sampler = Sampler(images, 8, 0, window=2)
+running = loop.Loop(network, sampler, config, epochs=3, checkpoints=Checkpoints(Path(folder)), place=place)
 
-def loss(batch, epoch, generator):
-    with open(log, "a") as stream:
-        place = [epoch, running.progress.step]
-        pixels = hashlib.sha256(batch.images_BHW3.numpy().tobytes()).hexdigest()
-        print(json.dumps([place, batch.rows_B.tolist(), pixels]), file=stream, flush=True)
-    time.sleep(0.02)
-    seen = augment(batch.images_BHW3, generator, AugmentConfig())
-    return network.forward_map(normalise(seen)).square().mean()
+class Logged:
+    whole_batch = False
 
-running.run(loss, lambda *_: {})
+    def draw(self, count, size, generator):
+        return draw_augmentation(count, size, generator, AugmentConfig())
+
+    def forward(self, images_bHW3, drawn):
+        self.pixels = hashlib.sha256(images_bHW3.numpy().tobytes()).hexdigest()
+        return (network.forward_map(normalise(augment(images_bHW3, drawn))),)
+
+    def loss(self, outputs, rows_b):
+        with open(log, "a") as stream:
+            done = [running.progress.epoch, running.progress.step]
+            print(json.dumps([done, rows_b.tolist(), self.pixels]), file=stream, flush=True)
+        time.sleep(0.02)
+        return outputs[0].square().mean()
+
+running.run(lambda _: Logged(), lambda *_: {})
 state = b"".join(tensor.numpy().tobytes() for tensor in network.state_dict().values())
 print(hashlib.sha256(state).hexdigest())
 """
@@ -128,11 +138,11 @@ def test_epochs_have_the_share_of_positives_that_was_asked_for_and_go_on_at_any_
             assert [batch.rows_B.tolist() for batch in sampler.epoch(epoch, step)] == whole[step:]
     assert len(orders) == 3
     first = next(iter(sampler.epoch(0)))
-    assert torch.equal(first.images_BHW3, torch.from_numpy(images.take(first.rows_B)))
+    assert torch.equal(first.images_bHW3, torch.from_numpy(images.take(first.rows_B)))
 
 
 def test_fewer_images_than_ranks_are_refused(packed: tuple[Path, str]) -> None:
     rows = Manifest.read(packed[0]).rows(*SPLITS, allowed=SPLITS)
     images = ImageBatches(rows, Preprocessing(image_size=16), 0)
-    with pytest.raises(BadData, match="96 for 97 ranks"):
-        Sampler(images, BATCH, 0, rank=96, num_ranks=97)
+    with pytest.raises(BadData, match="96 images in batches of at most 8 make one of 8, too few for 97 processes"):
+        Sampler(images, BATCH, 0, processes=Processes(96, 97))

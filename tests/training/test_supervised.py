@@ -52,6 +52,7 @@ def test_the_history_has_a_row_an_epoch_with_its_phase(result: TrainedModel) -> 
     assert [row["epoch"] for row in result.history] == [1, 2, 3, 4, 5, 6]
     assert [row["phase"] for row in result.history] == ["ce"] * 4 + ["selective"] * 2
     names = {"epoch", "phase", "loss", "learning_rate", "val_augrc", "val_accuracy", "val_auroc"}
+    names |= {"val_gate_augrc", "val_accepted", "gate_collapsed"}
     assert all(set(row) == names for row in result.history)
     assert all(math.isfinite(value) for row in result.history for value in row.values() if not isinstance(value, str))
 
