@@ -36,6 +36,7 @@ _SHARED: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "signature": (("export", "signature"), ("promote", "signature")),
     "tracking": (("pretrain", "tracking"), ("train", "tracking"), ("report", "tracking"), ("promote", "tracking")),
+    "checkpoints": (("pretrain", "checkpoint", "uri"), ("train", "checkpoint", "uri")),
     "shards": (("pretrain", "shards"), ("train", "shards"), ("predict", "shards")),
 }  # fmt: skip
 
@@ -77,6 +78,9 @@ class Config(BaseModel):
         "unsigned-allowed", description="required: bundles are signed, and the channel takes no others from then on."
     )
     tracking: TrackingConfig = TrackingConfig()
+    checkpoints: str = Field(
+        "", description="Folder or s3://bucket/prefix that gets checkpoints too, for another machine to go on from."
+    )
     shards: str = Field("", description="Where `stage1 data shard` packed the manifest; empty reads single images.")
     split: SplitConfig = SplitConfig()
     pretrain: PretrainConfig = PretrainConfig()

@@ -92,6 +92,10 @@ class ImageBatches:
         """Return the file's bytes of one row, compared with the manifest's digest."""
         return self._bytes.read(index, max_pixels=self._preprocessing.max_pixels)
 
+    def address(self, index: int) -> str:
+        """Return what a person calls row `index`."""
+        return self._bytes.address(index)
+
     def take(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return the images of these row indices, uint8 [B,S,S,3], a new array."""
         return next(self._decoded([indices])) if self._kept is None else self._kept[indices]

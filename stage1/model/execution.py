@@ -10,6 +10,14 @@ from stage1.model.convnet import ConvNet
 from stage1.model.patch_transformer import PatchTransformer
 
 
+def prepare(backbone: Backbone, *, recompute: bool, compiled: bool) -> None:
+    """Do what is asked for of the two below; call it after adapters were attached."""
+    if recompute:
+        recompute_blocks(backbone)
+    if compiled:
+        compile_blocks(backbone)
+
+
 def recompute_blocks(backbone: Backbone) -> None:
     """Keep only what enters each block for the backward pass and compute the rest again (gradient checkpointing).
 
@@ -34,7 +42,7 @@ def recompute_blocks(backbone: Backbone) -> None:
 def compile_blocks(backbone: Backbone) -> None:
     """Compile each block with torch.compile, in place; they are alike, so one of them is compiled and all use it.
 
-    Call it after adapters were attached. What is not a transformer is compiled as a whole.
+    What is not a transformer is compiled as a whole.
     """
     network = cast(nn.Module, backbone)
     if isinstance(backbone, PatchTransformer):

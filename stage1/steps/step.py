@@ -125,5 +125,7 @@ def _identify(
         "config": config.model_dump(mode="json"),
         "inputs": {key: artifact.digest for key, artifact in inputs.items()},
     }
-    fingerprint = digest_json({**record, "code": code_digest(), "texts": texts, "state": state and state(config)})
+    counted = config.model_dump(mode="json", exclude=set(getattr(config, "BESIDES", ())))
+    identity = {**record, "config": counted, "code": code_digest(), "texts": texts, "state": state and state(config)}
+    fingerprint = digest_json(identity)
     return inputs, {**record, "fingerprint": fingerprint, "data_digest": next(iter(data_digests), "")}

@@ -1,6 +1,6 @@
 """How to train; read without torch."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -83,9 +83,14 @@ class CheckpointConfig(BaseModel):
 
 
 class LoopConfig(BaseModel):
-    """What every training loop has."""
+    """What every training loop has.
+
+    Attributes:
+        BESIDES: Fields that change nothing of what comes out, so that a result is found again whatever they are.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    BESIDES: ClassVar[frozenset[str]] = frozenset({"checkpoint", "tracking", "tensorboard"})
 
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of initial weights, order, augmentation and masks.")
     batch_size: int = Field(64, ge=2, description="Images a step, of all processes together.")
@@ -99,6 +104,10 @@ class LoopConfig(BaseModel):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="bf16: matrix products in bfloat16. auto takes it on GPUs that have it."
     )
+    recompute: bool = Field(
+        False, description="Forget what is inside a transformer block and compute it again: less memory, more time."
+    )
+    compile: bool = Field(False, description="Compile the backbone's blocks with torch.compile; the first steps wait.")
     checkpoint: CheckpointConfig = CheckpointConfig()
     tracking: TrackingConfig = TrackingConfig()
     tensorboard: str = Field("", description="Folder for TensorBoard's files of every run; empty writes none.")
@@ -235,10 +244,6 @@ class TrainConfig(LoopConfig):
         0.99, ge=0, lt=1, description="Decay a step of the averaged weights, which are evaluated and kept."
     )
     adapter: AdapterConfig = AdapterConfig()
-    recompute: bool = Field(
-        False, description="Forget what is inside a transformer block and compute it again: less memory, more time."
-    )
-    compile: bool = Field(False, description="Compile the backbone's blocks with torch.compile; the first steps wait.")
 
     @model_validator(mode="after")
     def _aux_needs_a_share(self) -> "TrainConfig":

@@ -29,6 +29,7 @@ from stage1.training.processes import ALONE, Processes
 _CHECKPOINT_EVERY_S = 60.0
 _CHECKPOINT_SHARE = 0.05  # of the time, at most, goes into checkpoints of large models
 _PROGRESS_EVERY_S = 0.5
+_NAMED = 64  # images of a bad batch
 
 ObjectiveOf = Callable[[int], Objective]
 AfterEpoch = Callable[[int, float], dict[str, Any]]
@@ -112,7 +113,7 @@ class Loop:
 
         Raises:
             Interrupted: SIGINT or SIGTERM came; a checkpoint was written.
-            Stage1Error: The loss or its gradient is not a number; names the step and rows.
+            Stage1Error: The loss or its gradient is not a number; names the step and images.
         """
         status = "FAILED"
         try:
@@ -200,7 +201,7 @@ class Loop:
         if not (math.isfinite(value) and math.isfinite(steepness)):
             raise Stage1Error(
                 f"the loss is {value} and its gradient's norm {steepness} at epoch {epoch + 1}, step {step + 1} "
-                f"(rows {batch.rows_B[:8].tolist()} ...). Lower optimiser.learning_rate or optimiser.clip_norm; "
+                f"(images {self._named(batch)}). Lower optimiser.learning_rate or optimiser.clip_norm; "
                 f"{self._last_good()}."
             )
         if self._ema:
@@ -210,6 +211,10 @@ class Loop:
         self.progress.part_size = self._gradients.part_size
         numbers = {"loss": value, "gradient_norm": steepness, "learning_rate": self.learning_rate}
         self._curves.add(self.global_step, numbers)
+
+    def _named(self, batch: Batch) -> str:
+        shown = [self.sampler.images.address(int(row)) for row in batch.rows_B[:_NAMED]]
+        return ", ".join(shown) + (f" and {len(batch.rows_B) - _NAMED} more" if len(batch.rows_B) > _NAMED else "")
 
     def _last_good(self) -> str:
         name = self.checkpoints.newest_name()

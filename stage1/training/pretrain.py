@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from stage1.data.loading import ImageBatches
 from stage1.errors import BadConfig
+from stage1.model import execution
 from stage1.model.adapters import adapt_for_explora, merge
 from stage1.model.backbone import MEAN, STD, Backbone, build_backbone
 from stage1.model.classifier import Normalise
@@ -92,6 +93,7 @@ def pretrain_backbone(
     backbone = build_backbone(config.backbone, config.preprocessing.image_size)
     if config.method == "explora":
         adapt_for_explora(backbone, config.explora)
+    execution.prepare(backbone, recompute=config.recompute, compiled=config.compile)
     masked = _masked(backbone, config).to(place.device)
     normalise = Normalise().to(place.device)
     history: list[dict[str, Any]] = []

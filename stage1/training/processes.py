@@ -3,7 +3,7 @@
 Every process holds the whole model and does its part of every batch; gradients are summed over all of them. The sum is
 one collective after the last backward pass, not one a layer within it: a process that runs out of memory can then say
 so before anybody waits for it, and a second pass over the same batch (F-SAM, losses of a whole batch) needs nothing of
-its own. With adapters the gradients are a few megabytes; what it costs otherwise is in docs/adr/0003.
+its own. With adapters the gradients are a few megabytes; what it costs otherwise is in docs/adr/0008.
 
 Accelerate starts the process group that the environment describes; where there is a single process nothing of it is
 even imported.

@@ -15,10 +15,10 @@ from torch import Tensor
 from stage1 import events
 from stage1.data.loading import ImageBatches
 from stage1.errors import BadData
+from stage1.model import execution
 from stage1.model.adapters import adapt, merge
 from stage1.model.backbone import Backbone
 from stage1.model.classifier import Outputs, SelectiveClassifier
-from stage1.model.execution import compile_blocks, recompute_blocks
 from stage1.training.augmentation import augment, draw_augmentation
 from stage1.training.batches import Sampler
 from stage1.training.checkpoint import Checkpoints
@@ -115,10 +115,7 @@ def train_classifier(
     _check_labels(train.labels_N, select.labels_N)
     place = prepare_device(config, processes)
     adapt(backbone, config.adapter)
-    if config.recompute:
-        recompute_blocks(backbone)
-    if config.compile:
-        compile_blocks(backbone)
+    execution.prepare(backbone, recompute=config.recompute, compiled=config.compile)
     model = SelectiveClassifier(backbone, config.dropout).to(place.device)
     sampler = Sampler(
         train.images,

@@ -176,3 +176,15 @@ def test_colours_and_crops_are_augmented_before_patches_are_hidden(streets: Any,
     still = AugmentConfig(flip=0, min_scale=1, colour=0)
     plain, augmented = pretrained(images, tmp_path / "a", augment=still), pretrained(images, tmp_path / "b")
     assert plain.history[0]["loss"] != augmented.history[0]["loss"]
+
+
+def test_recomputed_blocks_learn_the_same(streets: Any, tmp_path: Path) -> None:
+    images = streets.batches(0, 32)
+    plain, again = (pretrained(images, tmp_path / str(each), recompute=each) for each in (False, True))
+    assert [row["loss"] for row in again.history] == pytest.approx([row["loss"] for row in plain.history], rel=1e-5)
+
+
+def test_in_parts_it_learns_the_same(streets: Any, tmp_path: Path) -> None:
+    images = streets.batches(0, 32)
+    whole, parts = (pretrained(images, tmp_path / str(size), part_size=size) for size in (0, 3))
+    assert [row["loss"] for row in parts.history] == pytest.approx([row["loss"] for row in whole.history], rel=1e-4)

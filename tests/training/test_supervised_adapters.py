@@ -11,10 +11,10 @@ import torch
 from stage1.data import ImageBatches
 from stage1.errors import BadConfig, Interrupted
 from stage1.metrics import augrc
+from stage1.model import execution
 from stage1.model.adapter_config import AdapterConfig
 from stage1.model.backbone import build_backbone
 from stage1.model.config import BackboneConfig
-from stage1.training import supervised
 from stage1.training.checkpoint import Checkpoints
 from stage1.training.config import OptimiserConfig, PhaseConfig, TrainConfig
 from stage1.training.scoring import score
@@ -114,10 +114,10 @@ def test_recomputing_and_compiling_change_how_a_network_runs_and_not_what_it_lea
 ) -> None:
     asked: list[str] = []
     for name in ("recompute_blocks", "compile_blocks"):
-        real = getattr(supervised, name)
+        real = getattr(execution, name)
         # Compiling itself is tests/model/test_execution.py's; here it would take a minute.
         monkeypatch.setattr(
-            supervised,
+            execution,
             name,
             lambda backbone, real=real, name=name: (asked.append(name), "compile" in name or real(backbone)),
         )

@@ -1,0 +1,112 @@
+"""The training step as the cluster runs it: killed with its machine and gone on with elsewhere; in two processes."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from stage1.model.files import load_model
+from stage1.steps.step import Step, read_config
+from stage1.steps.train import train
+from tests.servers.minio import MinioServer
+
+CONFIG = {
+    "batch_size": 32,
+    "threads": 1,
+    "ema_decay": 0.8,
+    "phases": [{"loss": "ce", "epochs": 2}, {"loss": "selective", "epochs": 1}],
+    "optimiser": {"kind": "fsam"},
+}
+SCRIPT = """
+import sys
+from pathlib import Path
+from stage1.steps.step import read_config
+from stage1.steps.train import train
+
+if __name__ == "__main__":
+    print(train(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), config=read_config(train, sys.argv[4])))
+"""
+
+
+def call(folders: dict[str, Path], out: Path, **changed: object) -> Step:
+    return train(folders["split"], folders["pretrain"], out, config=read_config(train, json.dumps(CONFIG | changed)))
+
+
+def weights(folder: Path) -> bytes:
+    return (folder / "model.safetensors").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(walked: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("undisturbed") / "model"
+    call(walked, out)
+    return out
+
+
+@pytest.fixture
+def said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "events.jsonl"
+    monkeypatch.setenv("STAGE1_EVENTS", str(path))
+    return path
+
+
+def messages(said: Path) -> list[str]:
+    return [event["message"] for line in said.read_text().splitlines() if (event := json.loads(line))["kind"] == "note"]
+
+
+def test_a_run_whose_machine_is_gone_goes_on_from_object_storage(
+    walked: dict[str, Path], undisturbed: Path, tmp_path: Path, said: Path, minio: MinioServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Another folder, nothing of the old one: what finds the state is what the run is made from."""
+    minio.use(monkeypatch)
+    checkpoint = {"uri": f"s3://{minio.new_bucket()}/states", "every_steps": 2}
+    config = json.dumps(CONFIG | {"checkpoint": checkpoint})
+    there = tmp_path / "there"
+    there.mkdir()
+    command = [sys.executable, "-c", SCRIPT, walked["split"], walked["pretrain"], there / "model", config]
+    with subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}) as process:
+        patience = time.monotonic() + 120
+        while not (said.exists() and '"epoch": 2' in said.read_text()) and time.monotonic() < patience:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+    shutil.rmtree(there)
+    said.unlink()
+    call(walked, tmp_path / "here" / "model", checkpoint=checkpoint)
+    (message,) = messages(said)
+    assert message.startswith("going on from step ")
+    assert weights(tmp_path / "here" / "model") == weights(undisturbed)
+
+
+def test_two_processes_make_one_result(walked: dict[str, Path], undisturbed: Path, tmp_path: Path, said: Path) -> None:
+    result = call(walked, tmp_path / "model", processes=2, device="cpu")
+    record = json.loads((tmp_path / "model/step.json").read_text())
+    assert record["config"]["processes"] == 2
+    model, _ = load_model(tmp_path / "model")
+    expected, _ = load_model(undisturbed)
+    for name, tensor in expected.state_dict().items():
+        assert (model.state_dict()[name] - tensor).abs().max() < 1e-2, name
+    history = json.loads((undisturbed / "history.json").read_text())["rows"]
+    assert result.val_augrc == pytest.approx(min(row["val_augrc"] for row in history), abs=2e-3)
+    steps = [json.loads(line)["done"] for line in said.read_text().splitlines() if '"unit": "step"' in line]
+    assert steps == sorted(set(steps)), "one process tells"
+
+
+def test_where_state_and_curves_go_changes_no_identity(
+    walked: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Path
+) -> None:
+    monkeypatch.setenv("STAGE1_CACHE", str(tmp_path / "cache"))
+    call(walked, tmp_path / "one")
+    curves = {"tracking": {"uri": f"sqlite:///{tmp_path}/mlflow.db"}, "tensorboard": str(tmp_path / "boards")}
+    call(walked, tmp_path / "two", checkpoint={"every_steps": 3, "uri": str(tmp_path / "states")}, **curves)
+    done = [json.loads(line) for line in said.read_text().splitlines() if '"kind": "done"' in line]
+    assert [event["cached"] for event in done] == [False, True]
+    assert not (tmp_path / "states").exists()
+    call(walked, tmp_path / "three", seed=5, **curves)
+    assert list((tmp_path / "boards").glob("train-*/events.out.tfevents.*"))
