@@ -3,7 +3,7 @@
     python benchmarks/training_step.py [--image-size 96] [--batch-size 32] [--steps 12] [--rounds 6] [--threads 1]
     python benchmarks/training_step.py --device cuda --precision bf16 --name vit_large_patch16_224 --image-size 224
 
-Both train a timm ViT under the three heads, on the same uint8 images held in memory: to the device, normalised, forward,
+Both train a timm ViT under the three heads, on the same uint8 images held in memory: to the device, normalised, run,
 cross-entropy of the heads, backward, clipping, fused AdamW under a cosine. Nothing is augmented or averaged, because
 the Trainer does neither. Rounds alternate; a round's first two steps are not counted. The ratio is the median of the
 rounds' ratios. Peak memory is that of a process of its own each: on a CPU the highest resident size less that before

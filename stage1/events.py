@@ -1,7 +1,8 @@
 """What a running step tells whoever watches it: one JSON object a line, appended to $STAGE1_EVENTS.
 
-A step runs in a process whose output may be swallowed (kfp.local pipes it), so progress travels in a file. Without
-$STAGE1_EVENTS nothing is written and a step is silent. A line never exceeds 4 KiB, which keeps appends of concurrent
+A step runs in a process whose output may be swallowed (kfp.local pipes it), so progress travels in a file. Where
+$STAGE1_EVENTS is "-" there is no watcher but a log: plain lines on standard error, progress every half minute. Without
+it nothing is written and a step is silent. A line never exceeds 4 KiB, which keeps appends of concurrent
 writers whole.
 
     {"time": 1763900000.1, "step": "train", "kind": "progress", "done": 3, "total": 16, "unit": "epoch", "loss": 0.21}
@@ -12,14 +13,19 @@ Kinds: `start`, `progress` (done, total, unit and any numbers), `note` (message)
 
 import json
 import os
+import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 VARIABLE = "STAGE1_EVENTS"
+LOG = "-"
+_LOG_EVERY_S = 30.0
 _LINE_LIMIT = 4096
 _step = ""
+_logged = 0.0
 
 
 def set_step(name: str) -> None:
@@ -28,10 +34,26 @@ def set_step(name: str) -> None:
     _step = name
 
 
+@contextmanager
+def logged() -> Iterator[None]:
+    """Write to a log inside the block, unless there is a watcher."""
+    if os.environ.get(VARIABLE):
+        yield
+        return
+    os.environ[VARIABLE] = LOG
+    try:
+        yield
+    finally:
+        os.environ.pop(VARIABLE)
+
+
 def emit(kind: str, **fields: Any) -> None:
     """Append one event; a watcher that went away or a full disk never stops a step."""
     path = os.environ.get(VARIABLE)
     if not path:
+        return
+    if path == LOG:
+        _log(kind, fields)
         return
     event = {"time": round(time.time(), 3), "step": _step, "kind": kind, **fields}
     line = json.dumps(event, default=float)
@@ -50,3 +72,24 @@ def progress(done: int, total: int, unit: str, **numbers: float) -> None:
 def note(message: str) -> None:
     """Say one thing a person should read."""
     emit("note", message=message)
+
+
+def _log(kind: str, fields: dict[str, Any]) -> None:
+    """Write one plain line for a log, unless it is progress that says little more than the line before."""
+    global _logged
+    now = time.monotonic()
+    if kind == "progress":
+        if now - _logged < _LOG_EVERY_S and fields["done"] < fields["total"]:
+            return
+        _logged = now
+        numbers = [f"{name} {value:.4g}" for name, value in fields.items() if isinstance(value, float)]
+        text = ", ".join([f"{fields['unit']} {fields['done']:,} of {fields['total']:,}", *numbers])
+    else:
+        texts = {
+            "note": fields.get("message"),
+            "done": f"done in {fields.get('seconds', 0):.1f} s",
+            "failed": f"failed ({fields.get('error')})",  # whoever catches it tells the message
+        }
+        text = texts.get(kind) or kind
+    with suppress(OSError):
+        print(f"{time.strftime('%H:%M:%S')} {_step}: {text}", file=sys.stderr, flush=True)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from stage1 import events
 from stage1.cli.options import ConfigFile, Overrides, Preset, config_text
 from stage1.steps import load
 from stage1.steps.configure import configure
@@ -47,7 +48,8 @@ def _translated(step: Callable[..., Any], section: str, *, in_group: bool = Fals
         if missing:
             raise typer.BadParameter(f"needed: {', '.join(f'--{name}' for name in missing)}")
         sections = configure(given["preset"], config_text(given["config_file"]), json.dumps(given["overrides"] or []))
-        result = step(**{name: given[name] for name in folders}, config=read_config(step, sections[section]))
+        with events.logged():
+            result = step(**{name: given[name] for name in folders}, config=read_config(step, sections[section]))
         typer.echo(json.dumps(asdict(result), indent=2, default=str))
 
     helps = _argument_help(step)

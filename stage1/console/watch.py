@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.table import Table
 
-_SHOWN_NUMBERS = 4
+_SHOWN_NUMBERS = 5
 
 
 def watch(

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from stage1.errors import BadConfig
 from stage1.steps.place import resume_folder
 from stage1.storage import open_store
 from stage1.training.config import LoopConfig
@@ -17,7 +18,7 @@ R = TypeVar("R")
 
 def learn(work: Callable[..., R], *folders: Path, out: Path, config: LoopConfig) -> R:
     """Run work(*folders, out, config, processes) in as many processes as the configuration asks for."""
-    from stage1.training.processes import launch, num_processes
+    from stage1.training.launching import launch, num_processes
 
     count = num_processes(config.processes, config.device)
     return launch(work, (*folders, out, config), count, device=config.device)
@@ -32,6 +33,11 @@ def kept_state(out: Path, config: LoopConfig, processes: "Processes") -> dict[st
     from stage1.training.curves import open_curves
 
     name = run_name(out)
+    if processes.num_nodes > 1 and not config.checkpoint.uri:
+        raise BadConfig(
+            f"checkpoint.uri: {processes.num_nodes} nodes need a place that all of them reach, to go on from; set "
+            "checkpoints to an s3:// address or a shared folder."
+        )
     copies = Copies(open_store(config.checkpoint.uri), name) if config.checkpoint.uri else None
     checkpoints = Checkpoints(resume_folder(out), config.checkpoint.keep, copies)
     curves: Curves = open_curves(config, name, processes)

@@ -44,7 +44,7 @@ def _pretrain(manifest: Path, out: Path, config: PretrainConfig, processes: "Pro
     images = ImageBatches(rows, config.preprocessing, config.memory_limit_mb, shards=config.shards)
     result = pretrain_backbone(images, config, **kept_state(out, config, processes))
     pretrained = Pretrained(config.epochs, result.history[-1]["loss"] if result.history else None)
-    if not processes.is_first:
+    if not processes.delivers:
         return pretrained
     facts = {"preprocessing": config.preprocessing.to_json()}
     save_backbone(out, result.backbone, Description(config.backbone, config.preprocessing.image_size, facts))

@@ -68,7 +68,7 @@ def _train(manifest: Path, backbone: Path, out: Path, config: TrainConfig, proce
         best["val_gate_augrc"],
         best["gate_collapsed"],
     )
-    if not processes.is_first:
+    if not processes.delivers:
         return trained
     facts = {"preprocessing": preprocessing.to_json(), "class_names": list(table.class_names)}
     save_model(out, result.model, Description(description.backbone, preprocessing.image_size, facts))

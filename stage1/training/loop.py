@@ -14,7 +14,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from stage1 import events
-from stage1.errors import Interrupted, Stage1Error
+from stage1.errors import Interrupted, Stage1Error, StorageError
 from stage1.training.batches import Batch, Sampler, derived_seed
 from stage1.training.checkpoint import Checkpoints
 from stage1.training.config import LoopConfig
@@ -252,13 +252,19 @@ class Loop:
 
     def _restore(self) -> None:
         state = self._processes.wait_for_first(self.checkpoints.newest)
+        if state is not None:
+            self.progress = Progress(**state["progress"])
+        if not self._processes.agree(-1 if state is None else self.global_step, self._place.device):
+            raise StorageError(
+                f"the processes found different checkpoints, this one step {self.global_step}: the newest of the first one "
+                f"is not where all can reach it. Remove {self.checkpoints.folder} on the first node and start again."
+            )
         if state is None:
             return
         self.module.load_state_dict(state["module"])
         if self._ema:
             self._ema.load_state_dict(state["ema"])
         self.descent.load_state_dict(state["descent"])
-        self.progress = Progress(**state["progress"])
         self._gradients.part_size = self.progress.part_size
         events.note(f"going on from step {self.global_step} of {self.num_steps}")
 

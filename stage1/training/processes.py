@@ -5,30 +5,16 @@ one collective after the last backward pass, not one a layer within it: a proces
 so before anybody waits for it, and a second pass over the same batch (F-SAM, losses of a whole batch) needs nothing of
 its own. With adapters the gradients are a few megabytes; what it costs otherwise is in docs/adr/0008.
 
-Accelerate starts the process group that the environment describes; where there is a single process nothing of it is
-even imported.
+How they are started is in `launching`.
 """
 
-import os
-import pickle
-import signal
-import socket
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
-from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
 import torch
 from torch import Tensor, distributed
 
-from stage1 import events
-from stage1.data.pool import num_cpus
-from stage1.errors import Interrupted, Stage1Error
-from stage1.training.interrupt import StopRequest
-
 _BUCKET = 64 << 20  # bytes of gradients that are summed at once
-_GRACE_S = 25.0
 
 R = TypeVar("R")
 
@@ -37,18 +23,32 @@ class Processes:
     """This process among those that train together.
 
     Attributes:
-        rank: 0 to count - 1; what is written, rank 0 writes.
-        count: How many there are.
+        rank: 0 to count - 1.
+        count: How many there are on all machines.
         local_rank: Which one it is on its machine, hence which GPU is its own.
+        num_nodes: How many machines there are.
     """
 
-    def __init__(self, rank: int = 0, count: int = 1, local_rank: int = 0) -> None:
-        self.rank, self.count, self.local_rank = rank, count, local_rank
+    def __init__(self, rank: int = 0, count: int = 1, local_rank: int = 0, num_nodes: int = 1) -> None:
+        self.rank, self.count, self.local_rank, self.num_nodes = rank, count, local_rank, num_nodes
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the one that writes and speaks."""
+        """Whether this is the one that speaks and keeps checkpoints."""
         return self.rank == 0
+
+    @property
+    def delivers(self) -> bool:
+        """Whether this is the one that writes the result on its machine; every machine has one."""
+        return self.local_rank == 0
+
+    def agree(self, number: int, device: torch.device) -> bool:
+        """Return whether all processes have the same number."""
+        if self.count == 1:
+            return True
+        ends = torch.tensor([number, -number], device=device)
+        distributed.all_reduce(ends, distributed.ReduceOp.MAX)
+        return bool((ends.sum() == 0).item())
 
     def any(self, flag: bool, device: torch.device) -> bool:
         """Return whether any process says so; everybody gets the same answer."""
@@ -117,112 +117,3 @@ def _buckets(gradients: Sequence[Tensor]) -> list[list[Tensor]]:
 
 
 ALONE = Processes()
-
-
-def num_processes(asked: int, device: str) -> int:
-    """How many processes this machine gets: what was asked for, and for 0 one a GPU that may be used, else one."""
-    gpus = torch.cuda.device_count() if device != "cpu" else 0
-    return asked or max(1, gpus)
-
-
-def launch(work: Callable[..., R], arguments: tuple[Any, ...], count: int, *, device: str) -> R:
-    """Return work(*arguments, processes), run by `count` processes, as the first of them returns it.
-
-    With one process it is a plain call. Otherwise `work` and its arguments must be picklable; an error that one of the
-    processes ends with is raised here and ends the others, and a signal to this process is passed on to all.
-
-    Raises:
-        Interrupted: SIGINT or SIGTERM came.
-        Stage1Error: A process died without a word, e.g. for lack of memory.
-    """
-    if count == 1:
-        return work(*arguments, ALONE)
-    from torch.multiprocessing.spawn import start_processes
-
-    with tempfile.TemporaryDirectory() as folder:
-        box = Path(folder)
-        stop = StopRequest()
-        with stop.collected():
-            context: Any = start_processes(  # type: ignore[no-untyped-call]
-                _enter, (work, arguments, count, _free_port(), device, box), count, join=False, start_method="spawn"
-            )
-            try:
-                _watch(context, stop)
-            except Exception as error:
-                raise _told(box, stop, context.processes) from error
-        if stop:
-            raise _told(box, stop, context.processes)
-        return cast(R, pickle.loads((box / "result").read_bytes()))  # noqa: S301  our own child wrote it
-
-
-def _watch(context: Any, stop: StopRequest) -> None:
-    """Wait for all processes, telling them once that a signal came."""
-    passed_on = False
-    while not context.join(timeout=0.2, grace_period=_GRACE_S):
-        if stop and not passed_on:
-            passed_on = True
-            for process in context.processes:
-                process.terminate()
-
-
-def _told(box: Path, stop: StopRequest, processes: Sequence[Any]) -> BaseException:
-    """Why it ended: those that a dead process left waiting fail after it, and what they say is of no use."""
-    words = sorted(box.glob("error-*"), key=lambda path: path.stat().st_mtime_ns)
-    known = [pickle.loads(path.read_bytes()) for path in words]  # noqa: S301  our own children wrote them
-    stopped = next((error for error in known if isinstance(error, Interrupted)), None)
-    if stop:
-        return Interrupted(str(stopped or "stopped before the first step."), stop.signal)
-    own = next((error for error in known if isinstance(error, Stage1Error)), None)
-    killed = any(process.exitcode in (-signal.SIGKILL, -signal.SIGSEGV, -signal.SIGBUS) for process in processes)
-    if own or (known and not killed):
-        return own or known[0]
-    return Stage1Error(
-        "a training process ended without a word: the system may have killed it for lack of memory. Start the same "
-        "command again, it goes on from the last checkpoint; with fewer processes or a smaller memory_limit_mb each "
-        "needs less."
-    )
-
-
-def _enter(
-    local_rank: int,
-    work: Callable[..., Any],
-    arguments: tuple[Any, ...],
-    count: int,
-    port: int,
-    device: str,
-    box: Path,
-) -> None:
-    """What a started process does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent passes it on once
-    os.environ |= {"RANK": str(local_rank), "LOCAL_RANK": str(local_rank), "WORLD_SIZE": str(count)}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, num_cpus() // count)))
-    if local_rank:
-        os.environ.pop(events.VARIABLE, None)
-    try:
-        from accelerate import PartialState
-
-        state = PartialState(cpu=device == "cpu")
-        processes = Processes(state.process_index, state.num_processes, state.local_process_index)
-        result = work(*arguments, processes)
-        if processes.is_first:
-            (box / "result").write_bytes(pickle.dumps(result))
-        state.destroy_process_group()
-    except Exception as error:
-        (box / f"error-{local_rank}").write_bytes(_pickled(error))
-        raise
-
-
-def _pickled(error: Exception) -> bytes:
-    try:
-        data = pickle.dumps(error)
-        pickle.loads(data)  # noqa: S301  our own
-    except Exception:  # noqa: BLE001  any exception's constructor may refuse
-        return pickle.dumps(RuntimeError(f"{type(error).__name__}: {error}"))
-    return data
-
-
-def _free_port() -> int:
-    with closing(socket.socket()) as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])

@@ -4,16 +4,22 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from stage1.errors import BadConfig
 from stage1.model.files import load_model
+from stage1.steps.learning import kept_state
 from stage1.steps.step import Step, read_config
 from stage1.steps.train import train
+from stage1.training import LoopConfig
+from stage1.training.processes import Processes
 from tests.servers.minio import MinioServer
 
 CONFIG = {
@@ -96,6 +102,47 @@ def test_two_processes_make_one_result(walked: dict[str, Path], undisturbed: Pat
     assert result.val_augrc == pytest.approx(min(row["val_augrc"] for row in history), abs=2e-3)
     steps = [json.loads(line)["done"] for line in said.read_text().splitlines() if '"unit": "step"' in line]
     assert steps == sorted(set(steps)), "one process tells"
+
+
+def test_two_nodes_make_what_two_processes_make_and_go_on_after_a_preemption(
+    walked: dict[str, Path], tmp_path: Path, said: Path
+) -> None:
+    """Each node has the variables that Kubeflow Trainer sets, its own folder, and the result; one is killed on the way."""
+    call(walked, tmp_path / "together" / "model", processes=2, device="cpu")
+    config = json.dumps(CONFIG | {"device": "cpu", "checkpoint": {"uri": str(tmp_path / "states"), "every_steps": 3}})
+
+    def start(node: int, attempt: int) -> subprocess.Popen[bytes]:
+        with closing(socket.socket()) as listener:
+            listener.bind(("127.0.0.1", 0))
+            ports.setdefault(attempt, listener.getsockname()[1])
+        place = {"NNODES": 2, "NODE_RANK": node, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": ports[attempt]}
+        environment = (
+            os.environ | {f"PET_{name}": str(value) for name, value in place.items()} | {"OMP_NUM_THREADS": "1"}
+        )
+        folder = tmp_path / f"node-{node}-{attempt}"
+        folder.mkdir()
+        command = [sys.executable, str(tmp_path / "script.py"), walked["split"], walked["pretrain"], folder / "model"]
+        return subprocess.Popen([*command, config], env=environment)
+
+    ports: dict[int, int] = {}
+    (tmp_path / "script.py").write_text(SCRIPT)
+    said.unlink()
+    nodes = [start(node, 1) for node in (0, 1)]
+    patience = time.monotonic() + 120
+    while not (said.exists() and '"epoch": 2' in said.read_text()) and time.monotonic() < patience:
+        time.sleep(0.02)
+    nodes[1].kill()
+    assert [node.wait(timeout=120) for node in nodes] != [0, 0]
+    said.unlink()
+    assert [node.wait(timeout=300) for node in [start(node, 2) for node in (0, 1)]] == [0, 0]
+    assert [message.partition(" step ")[0] for message in messages(said)] == ["going on from"]
+    together = weights(tmp_path / "together/model")
+    assert [weights(tmp_path / f"node-{node}-2/model") for node in (0, 1)] == [together, together]
+
+
+def test_nodes_without_a_place_that_all_reach_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadConfig, match="2 nodes need a place that all of them reach"):
+        kept_state(tmp_path / "train-1" / "work", LoopConfig(), Processes(0, 2, 0, num_nodes=2))
 
 
 def test_where_state_and_curves_go_changes_no_identity(

@@ -27,8 +27,9 @@ from stage1.training.config import (
     RiskConfig,
     TrainConfig,
 )
+from stage1.training.launching import Nodes, launch
 from stage1.training.pretrain import pretrain_backbone
-from stage1.training.processes import Processes, launch
+from stage1.training.processes import Processes
 from stage1.training.supervised import LabelledImages, train_classifier
 
 CONFIG = TrainConfig(
@@ -172,7 +173,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from stage1.errors import Stage1Error
-from stage1.training.processes import launch
+from stage1.training.launching import launch
 from tests.training.test_processes import long_config, trained
 
 if __name__ == "__main__":
@@ -223,3 +224,26 @@ def test_an_interruption_travels_with_its_exit_code() -> None:
     import pickle
 
     assert pickle.loads(pickle.dumps(Interrupted("stopped", 15))).exit_code == 143
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"NNODES": "1:4", "NODE_RANK": "0", "MASTER_ADDR": "a", "MASTER_PORT": "29400"},
+        {"NNODES": "2", "NODE_RANK": "2", "MASTER_ADDR": "a", "MASTER_PORT": "29400"},
+        {"NNODES": "2", "NODE_RANK": "0", "MASTER_ADDR": "", "MASTER_PORT": "29400"},
+        {"NNODES": "2", "NODE_RANK": "0", "MASTER_ADDR": "a", "MASTER_PORT": "0"},
+        {"NNODES": "2"},
+    ],
+)
+def test_variables_that_describe_no_node_are_refused(given: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(f"PET_{name}", value)
+    with pytest.raises(BadConfig, match="several nodes need PET_NNODES"):
+        launch(short, (Path(),), 1, device="cpu")
+
+
+def test_variables_of_one_node_or_none_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Nodes.from_environment() == Nodes()
+    monkeypatch.setenv("PET_NNODES", "1")
+    assert Nodes.from_environment() == Nodes()
