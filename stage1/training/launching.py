@@ -66,8 +66,8 @@ class Nodes:
             found = cls(0)
         if not (0 <= found.rank < found.count and found.address and 0 < found.port < 2**16):
             raise BadConfig(
-                "several nodes need PET_NNODES (a number), PET_NODE_RANK below it, PET_MASTER_ADDR and PET_MASTER_PORT, as "
-                f"torchrun has them; got {given}."
+                "several nodes need PET_NNODES (a number), PET_NODE_RANK below it, PET_MASTER_ADDR, PET_MASTER_PORT, "
+                f"as torchrun has them; got {given}."
             )
         return found
 

@@ -256,8 +256,8 @@ class Loop:
             self.progress = Progress(**state["progress"])
         if not self._processes.agree(-1 if state is None else self.global_step, self._place.device):
             raise StorageError(
-                f"the processes found different checkpoints, this one step {self.global_step}: the newest of the first one "
-                f"is not where all can reach it. Remove {self.checkpoints.folder} on the first node and start again."
+                f"the processes found different checkpoints, this one step {self.global_step}: the newest of the first "
+                f"one is not where all reach it. Remove {self.checkpoints.folder} on the first node and start again."
             )
         if state is None:
             return

@@ -107,7 +107,7 @@ def test_two_processes_make_one_result(walked: dict[str, Path], undisturbed: Pat
 def test_two_nodes_make_what_two_processes_make_and_go_on_after_a_preemption(
     walked: dict[str, Path], tmp_path: Path, said: Path
 ) -> None:
-    """Each node has the variables that Kubeflow Trainer sets, its own folder, and the result; one is killed on the way."""
+    """Each node has the variables that Kubeflow Trainer sets, its own folder, and the result; one is killed."""
     call(walked, tmp_path / "together" / "model", processes=2, device="cpu")
     config = json.dumps(CONFIG | {"device": "cpu", "checkpoint": {"uri": str(tmp_path / "states"), "every_steps": 3}})
 
