@@ -34,7 +34,14 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "pre-trained": ("pretrain.epochs=4", f"train.phases=[{{loss: ce, epochs: {EPOCHS}}}]"),
     "selective": ("pretrain.epochs=0", "train.phases=[{loss: ce, epochs: 8}, {loss: selective, epochs: 4}]"),
     "crc": ("pretrain.epochs=0", "train.phases=[{loss: ce, epochs: 8}, {loss: crc, epochs: 4}]"),
-    "F-SAM": ("pretrain.epochs=0", f"train.phases=[{{loss: ce, epochs: {EPOCHS}}}]", "train.optimiser.kind=fsam"),
+    **{
+        f"F-SAM {rho}": (
+            "pretrain.epochs=0",
+            f"train.phases=[{{loss: ce, epochs: {EPOCHS}}}]",
+            f"train.optimiser={{kind: fsam, fsam: {{rho: {rho}}}}}",
+        )
+        for rho in (0.2, 0.05)
+    },
 }
 MAX_FNR, MAX_FPR = 0.02, 0.05
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from stage1.errors import BadInput
+from stage1.errors import BadInput, NoAnswer
 
 if TYPE_CHECKING:
     from pipelines.kubeflow import Kubeflow
@@ -34,6 +34,8 @@ ClusterNamespace = Annotated[
 ]
 
 _RUNNING_IN = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+_ASK_EVERY_S = 5.0
+_PATIENCE = 120  # answers in a row that may fail while a run is waited for
 _EXIT = {"running": 0, "promoted": 0, "refused": 3, "failed": 1, "cancelled": 1}
 
 
@@ -94,9 +96,16 @@ def status(
     """Say how a run stands: running, promoted, refused, failed or cancelled."""
     kubeflow = _kubeflow(endpoint, namespace, token_file)
     run = kubeflow.run(run_id)
+    patience = _PATIENCE
     while wait and run.outcome == "running":
-        time.sleep(5)
-        run = kubeflow.run(run_id)
+        time.sleep(_ASK_EVERY_S)
+        try:
+            run, patience = kubeflow.run(run_id), _PATIENCE
+        except NoAnswer as error:
+            patience -= 1
+            if not patience:
+                raise
+            typer.echo(f"{error} Asking again.", err=True)
     typer.echo(f"{run.outcome}\t{run.name}{f': {run.message}' if run.message else ''}")
     raise typer.Exit(_EXIT[run.outcome])
 
@@ -123,17 +132,15 @@ def retrain(
 ) -> None:
     """Train the chart's values once, whoever asks how often; what the chart's Job runs."""
     from pipelines.kubeflow import check_arguments, load_package
+    from pipelines.preview import preview
     from pipelines.retrain import retrain as submit_once
 
     wanted, package = _request(request), load_package(pipeline)
     check_arguments(package, wanted.arguments)
     ledger = _ledger(ledger_namespace)
     if dry_run:
-        found = ledger.read(wanted)
-        known = (
-            f"attempt {found.entry.last.number} is known: nothing would train" if found else "these values would train"
-        )
-        typer.echo(f"{wanted.config_map}: {known}")
+        for line in preview(wanted, _kubeflow(endpoint, namespace, token_file), ledger):
+            typer.echo(line)
         return
     submit_once(wanted, package, _kubeflow(endpoint, namespace, token_file), ledger, holder=_holder(), tell=typer.echo)
 

@@ -29,7 +29,7 @@ class Run:
     """One run as the server tells it.
 
     run_id: the server's id; name: display name; state: KFP's word, such as RUNNING; outcome: what it means here;
-    message: the error of a run that failed, empty otherwise.
+    message: the error of a run that failed, empty otherwise; seconds: from its creation to its end, None before.
     """
 
     run_id: str
@@ -37,6 +37,7 @@ class Run:
     state: str
     outcome: Outcome
     message: str
+    seconds: float | None = None
 
 
 class Kubeflow:
@@ -115,7 +116,9 @@ class Kubeflow:
             found = self._runs.run_service_get_run(run_id, _request_timeout=TIMEOUT_S)
         message = found.error.message if found.error and found.error.message else ""
         state = str(found.state or "PENDING")
-        return Run(run_id, str(found.display_name), state, _outcome(state, _tasks(found)), message)
+        ended = found.created_at and found.finished_at and state in _ENDS
+        seconds = (found.finished_at - found.created_at).total_seconds() if ended else None
+        return Run(run_id, str(found.display_name), state, _outcome(state, _tasks(found)), message, seconds)
 
     def multi_user(self) -> bool:
         """Say whether the server answers, and whether it keeps users apart."""

@@ -3,11 +3,13 @@
 import re
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from pipelines.kubeflow import Kubeflow, check_arguments, load_package
 from stage1.errors import BadInput, NoAnswer, NotFound
+from tests.servers.kubeflow import wait_until
 
 
 def started(kubeflow, package, name="one", **arguments):
@@ -132,9 +134,12 @@ def test_from_a_shell(kfp, pipeline_file):
     assert "there already" in again.stderr
     assert len(kfp.runs) == 1
     assert ask("status", run_id, *where).stdout == "running\tmonday\n"
-    kfp.end(run_id, "SUCCEEDED")
+    kfp.refuse = [0, 503]
+    ends = threading.Thread(target=lambda: (wait_until(lambda: not kfp.refuse, 60), kfp.end(run_id, "SUCCEEDED")))
+    ends.start()
     refused = ask("status", run_id, *where, "--wait")
     assert (refused.returncode, refused.stdout) == (3, "refused\tmonday\n")
+    assert "Asking again." in refused.stderr
     assert ask("cancel", run_id, *where).returncode == 0
 
 

@@ -9,6 +9,7 @@ from kubernetes import client
 
 from pipelines.kubeflow import Kubeflow
 from pipelines.ledger import Attempt, Entry, Ledger
+from pipelines.preview import preview
 from pipelines.retrain import retrain
 from pipelines.watch import Watcher
 from stage1.errors import BadInput, NoAnswer
@@ -311,6 +312,35 @@ def test_a_wrong_request_is_refused_by_its_field(tmp_path, wanted, pipeline_file
     assert told.returncode == 2
     assert field in told.stderr
     assert "Traceback" not in told.stderr
+
+
+def test_a_review_sees_what_changed_and_what_the_last_run_took(kfp, kubeflow, package, ledger, wanted):
+    before = {**wanted.arguments, "overrides": "train.epochs=3\ntrain.batch_size=64", "gpu_count": 1}
+    first = wanted.model_copy(update={"arguments": before})
+    assert list(preview(first, kubeflow, ledger)) == [
+        "stage1-retrain-roads-0123abcd: these values would train",
+        "they are the first of roads",
+    ]
+    run = submit(first, package, kubeflow, ledger).run
+    after = {**before, "preset": "full", "overrides": "train.epochs=5\ntrain.batch_size=64", "gpu_count": 2}
+    second = wanted.model_copy(update={"arguments": after, "hash": "4567cdef"})
+    expected = [
+        "stage1-retrain-roads-4567cdef: these values would train",
+        "against 0123abcd, not ended:",
+        "  gpu_count: 1 -> 2",
+        "  overrides:",
+        "    - train.epochs=3",
+        "    + train.epochs=5",
+        f'  preset: {json.dumps(before["preset"]) if before.get("preset") else "nothing"} -> "full"',
+    ]
+    assert list(preview(second, kubeflow, ledger)) == expected
+    kfp.end(run, "SUCCEEDED", promoted=True, hours=3)
+    look(first, package, kubeflow, ledger)
+    expected[1] = "against 0123abcd, promoted:"
+    cost = "about 6.0 GPU-hours: roads-0123abcd-1 took 3.0 h, 2 asked for here"
+    assert list(preview(second, kubeflow, ledger)) == [*expected, cost]
+    del kfp.runs[run]
+    assert list(preview(second, kubeflow, ledger)) == expected, "a run that the server forgot has no length"
 
 
 def test_from_a_shell(kfp, kubernetes, namespace, request_file, pipeline_file, monkeypatch):

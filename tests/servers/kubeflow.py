@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -35,11 +36,12 @@ class KubeflowStandIn:
     tokens: set[str] = field(default_factory=set)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
-    def end(self, run_id: str, state: str, *, promoted: bool = False, message: str = "") -> None:
-        """Let a run end."""
+    def end(self, run_id: str, state: str, *, promoted: bool = False, message: str = "", hours: float = 0) -> None:
+        """Let a run end, so many hours from now."""
         with self.lock:
             run = self.runs[run_id]
             run["state"] = state
+            run["finished_at"] = _now(hours)
             promote = "SUCCEEDED" if promoted else "SKIPPED"
             run["run_details"] = {"task_details": [{"display_name": "promote", "state": promote}]}
             if message:
@@ -49,6 +51,7 @@ class KubeflowStandIn:
         """Carry out CreateRun."""
         with self.lock:
             run = {**body, "run_id": str(uuid.uuid4()), "state": "PENDING", "number": len(self.runs)}
+            run["created_at"] = _now()
             self.runs[run["run_id"]] = run
             return run
 
@@ -154,3 +157,7 @@ def wait_until(condition: Any, seconds: float = 10) -> None:
     while not condition():
         assert time.monotonic() < end, "it did not happen"
         time.sleep(0.02)
+
+
+def _now(hours: float = 0) -> str:
+    return (datetime.now(UTC) + timedelta(hours=hours)).isoformat()
