@@ -40,6 +40,7 @@ def steps(
     seed: int,
     store: str,
     channel: str,
+    checkpoints: str,
     claim: str,
     gpu_resource: str,
     gpu_count: int,
@@ -71,21 +72,30 @@ def steps(
         cpu_tolerations=cpu_tolerations,
     )
 
-    def gpu(task: Any) -> Any:
-        return with_secrets(on_gpu(task, pools, QUEUE), storage=storage_secret)
+    def gpu(task: Any, **secrets: Any) -> Any:
+        return with_secrets(on_gpu(task, pools, QUEUE), storage=storage_secret, **secrets)
 
     def cpu(task: Any) -> Any:
         return with_secrets(on_cpu(task, pools, QUEUE), storage=storage_secret)
 
     configured = cpu(
         configure(
-            preset=preset, config=config, overrides=overrides, seed=seed, store=store, channel=channel, claim=claim
+            preset=preset,
+            config=config,
+            overrides=overrides,
+            seed=seed,
+            store=store,
+            channel=channel,
+            checkpoints=checkpoints,
+            claim=claim,
         )
     )
     section = configured.outputs
     manifest = cpu(split(data=data, config=section["split"])).outputs["manifest"]
-    backbone = gpu(pretrain(manifest=manifest, config=section["pretrain"])).outputs["backbone"]
-    model = gpu(train(manifest=manifest, backbone=backbone, config=section["train"])).outputs["model"]
+    pretrained = gpu(pretrain(manifest=manifest, config=section["pretrain"]), tracking=tracking_secret)
+    backbone = pretrained.outputs["backbone"]
+    trained = gpu(train(manifest=manifest, backbone=backbone, config=section["train"]), tracking=tracking_secret)
+    model = trained.outputs["model"]
     predictions = gpu(predict(manifest=manifest, model=model, config=section["predict"])).outputs["predictions"]
     policies = cpu(calibrate(predictions=predictions, config=section["calibrate"])).outputs["policies"]
     evaluated = cpu(evaluate(predictions=predictions, policies=policies, config=section["evaluate"]))
@@ -114,6 +124,7 @@ def pipeline(
     seed: int = -1,
     store: str = "",
     channel: str = "",
+    checkpoints: str = "",
     config: str = "",
     overrides: str = "",
     gpu_resource: str = "nvidia.com/gpu",
@@ -141,6 +152,8 @@ def pipeline(
         seed: Of everything random in the run; -1 leaves what preset and config say.
         store: Object store of bundles and channels, a folder or s3://bucket; empty leaves what preset and config say.
         channel: Channel that a promotion moves; empty leaves what preset and config say.
+        checkpoints: Where pods put checkpoints, s3://bucket/prefix, so that a run that lost its node goes on; empty
+            keeps them in the pod.
         config: YAML text of configuration fields that replace the preset's; empty replaces none.
         overrides: Single fields on top of everything, one `a.b=c` a line.
         gpu_resource: Resource name of one accelerator, such as nvidia.com/gpu or nvidia.com/mig-1g.10gb.
@@ -171,6 +184,7 @@ def pipeline(
             seed=seed,
             store=store,
             channel=channel,
+            checkpoints=checkpoints,
             claim=claim,
             gpu_resource=gpu_resource,
             gpu_count=gpu_count,

@@ -11,6 +11,7 @@ def configure(
     seed: int = -1,
     store: str = "",
     channel: str = "",
+    checkpoints: str = "",
     claim: str = "",
 ) -> NamedTuple(  # type: ignore[valid-type]  # KFP reads the outputs off this call
     "Sections",
@@ -36,6 +37,8 @@ def configure(
         seed: Of everything random in the run; -1 leaves what preset and config say.
         store: Object store of bundles and channels, a folder or s3://bucket; empty leaves what preset and config say.
         channel: Channel that a promotion moves; empty leaves what preset and config say.
+        checkpoints: Folder or s3://bucket/prefix that gets checkpoints too, for another pod to go on from; empty leaves
+            what preset and config say.
         claim: What this run trains; another run that has written it into the store already makes this one end.
 
     Returns:
@@ -45,7 +48,7 @@ def configure(
 
     from stage1.steps.configure import configure as step
 
-    named = {"seed": seed if seed >= 0 else "", "store": store, "channel": channel}
+    named = {"seed": seed if seed >= 0 else "", "store": store, "channel": channel, "checkpoints": checkpoints}
     lines = [f"{field}={value}" for field, value in named.items() if value != ""]
     sections = step(preset, config, "\n".join([*lines, overrides]), claim)
     return namedtuple("Sections", sections)(**sections)

@@ -1,5 +1,6 @@
 """Where runs are recorded."""
 
+import os
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -14,7 +15,9 @@ class TrackingConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     uri: str = Field(
-        "", description="MLflow tracking URI, e.g. sqlite:///mlflow.db or https://mlflow.example; '' records nothing."
+        "",
+        description="MLflow tracking URI, e.g. sqlite:///mlflow.db or https://mlflow.example; '' takes "
+        "$MLFLOW_TRACKING_URI, and where that is not set records nothing.",
     )
     experiment: str = Field("stage1", min_length=1, description="MLflow experiment.")
     run_name: str = Field("", description="Name of the run; '' takes one from the data and model digests.")
@@ -30,6 +33,14 @@ class TrackingConfig(BaseModel):
                 "MLFLOW_TRACKING_TOKEN, in the environment"
             )
         return uri
+
+    def resolved(self) -> Self:
+        """Return the same with the environment's address where there is none.
+
+        Raises:
+            BadConfig: That address has a password in it.
+        """
+        return self if self.uri else self.at(os.environ.get("MLFLOW_TRACKING_URI", ""))
 
     def at(self, uri: str, model_name: str = "") -> Self:
         """Return the same with another address, and with another model's name unless that is "".

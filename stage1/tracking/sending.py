@@ -32,11 +32,13 @@ def record_run(config: TrackingConfig, record: RunRecord, folder: Path) -> str:
 
     Returns "" where recording is off (nothing is kept then) or MLflow did not take it.
     """
+    config = config.resolved()
     return _tried(keep_run(config, record, folder), "run was not recorded") if config.uri else ""
 
 
 def register_model(config: TrackingConfig, promotion: Promotion, folder: Path) -> str:
     """Keep a promotion in `folder`, make it a version of the registered model, and return the version; "" as above."""
+    config = config.resolved()
     return _tried(keep_promotion(config, promotion, folder), "promotion was not registered") if config.uri else ""
 
 

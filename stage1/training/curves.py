@@ -65,10 +65,11 @@ class TensorBoard:
 def open_curves(config: LoopConfig, name: str, processes: Processes) -> Curves:
     """Return what the configuration asks for; the same name goes on with the same curves. Rank 0 alone tells."""
     others: list[Curves] = []
-    if processes.is_first and config.tracking.uri:
+    tracking = config.tracking.resolved()
+    if processes.is_first and tracking.uri:
         from stage1.tracking.live import LiveRun
 
-        others.append(LiveRun(config.tracking, name))
+        others.append(LiveRun(tracking, name))
     if processes.is_first and config.tensorboard:
         others.append(TensorBoard(Path(config.tensorboard) / name))
     return Several(*others)

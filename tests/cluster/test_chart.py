@@ -118,6 +118,7 @@ def test_a_training_value_is_another_training(change):
         {"pools__gpu__count": 2},
         {"image__digest": "sha256:" + "1" * 64},
         {"retrain__maxAttempts": 5},
+        {"retrain__checkpoints": "s3://elsewhere/states"},
         {"kubeflow__endpoint": "http://elsewhere:8888"},
         {"watch__schedule": "0 * * * *"},
         {"resources": {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"cpu": "1", "memory": "1Gi"}}},
@@ -127,6 +128,18 @@ def test_a_training_value_is_another_training(change):
 )
 def test_any_other_value_is_not(change):
     assert request_of(render(MINIMAL))["hash"] == request_of(render(changed(**change)))["hash"]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, "s3://models/states"),
+        ({"training__store": "s3://models/roads/"}, "s3://models/roads/states"),
+        ({"retrain__checkpoints": "s3://scratch/x"}, "s3://scratch/x"),
+    ],
+)
+def test_a_run_that_loses_its_node_finds_its_checkpoints(change, expected):
+    assert request_of(render(changed(**change)))["arguments"]["checkpoints"] == expected
 
 
 def test_a_new_chart_version_is_not(tmp_path):
@@ -166,6 +179,7 @@ def test_names_stay_legal_for_the_longest_release():
         {"training__data": "s3://UPPER/x"},
         {"training__preset": "huge"},
         {"training__store": "models"},
+        {"retrain__checkpoints": "states"},
         {"training__seed": -2},
         {"training__seed": "3"},
         {"training__generation": -1},

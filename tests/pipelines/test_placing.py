@@ -101,7 +101,7 @@ def test_secrets_come_by_name_and_only_where_they_are_needed(placed: dict[str, A
 
     assert holders("STAGE1_SIGNING_KEY") == {"export"}
     assert holders("STAGE1_PUBLIC_KEY") == {"promote"}
-    assert holders("MLFLOW_TRACKING_TOKEN") == {"report", "promote"}
+    assert holders("MLFLOW_TRACKING_TOKEN") == {"pretrain", "train", "report", "promote"}
     assert holders("AWS_SECRET_ACCESS_KEY") == OWN - {"finish"}
     assert all(secret["optional"] for rules in placed.values() for secret in rules.get("secretAsEnv", []))
 
