@@ -204,7 +204,7 @@ class RiskConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     alpha: float = Field(
-        0.02, gt=0, lt=1, description="Tolerated miss rate; a batch needs about 2 / alpha positives (99 at 0.02)."
+        0.02, gt=0, lt=1, description="Tolerated miss rate; a batch needs about 2 / alpha positives (97 at 0.02)."
     )
     temperature: float = Field(0.1, gt=0, description="Softness of the false-positive rate, in units of probability.")
     window: int = Field(2, ge=0, description="Ranks on either side of the conformal one that make the threshold.")

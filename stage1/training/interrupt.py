@@ -9,10 +9,16 @@ from typing import Any
 
 
 class StopRequest:
-    """Set by SIGINT or SIGTERM while it is collected; whoever works looks at it where work can be left."""
+    """Set by SIGINT or SIGTERM while it is collected; whoever works looks at it where work can be left.
 
-    def __init__(self) -> None:
+    Args:
+        patient: A second signal is nothing new. For a process that hears of one event twice, from its group and from
+            its parent.
+    """
+
+    def __init__(self, *, patient: bool = False) -> None:
         self.signal = 0
+        self._patient = patient
         self._before: dict[int, Any] = {}
 
     def __bool__(self) -> bool:
@@ -32,8 +38,8 @@ class StopRequest:
                 signal.signal(number, handler)
 
     def _receive(self, number: int, _frame: FrameType | None) -> None:
-        """Remember the first signal; a second one does at once what it would have done without us."""
-        if self.signal:
+        """Remember the first signal; a second one does at once what it would have done without us, unless patient."""
+        if self.signal and not self._patient:
             signal.signal(number, self._before[number])
             signal.raise_signal(number)
-        self.signal = number
+        self.signal = self.signal or number

@@ -123,7 +123,7 @@ def _told(box: Path, stop: StopRequest, processes: Sequence[Any]) -> BaseExcepti
     known = [pickle.loads(path.read_bytes()) for path in words]  # noqa: S301  our own children wrote them
     stopped = next((error for error in known if isinstance(error, Interrupted)), None)
     if stop:
-        return Interrupted(str(stopped or "stopped before the first step."), stop.signal)
+        return Interrupted(str(stopped or "stopped; the same command goes on from the last checkpoint."), stop.signal)
     own = next((error for error in known if isinstance(error, Stage1Error)), None)
     killed = any(process.exitcode in (-signal.SIGKILL, -signal.SIGSEGV, -signal.SIGBUS) for process in processes)
     if own or (known and not killed):
@@ -145,7 +145,7 @@ def _enter(
     box: Path,
 ) -> None:
     """What a started process does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent passes it on once
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C before the loop, or a dead parent: end without a word
     rank = nodes.rank * count + local_rank
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(local_rank), "WORLD_SIZE": str(nodes.count * count)}
     os.environ |= {"LOCAL_WORLD_SIZE": str(count), "MASTER_ADDR": nodes.address, "MASTER_PORT": str(nodes.port)}
@@ -162,6 +162,8 @@ def _enter(
             (box / "result").write_bytes(pickle.dumps(result))
         state.destroy_process_group()
     except Exception as error:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
         (box / f"error-{local_rank}").write_bytes(_pickled(error))
         raise
 

@@ -88,7 +88,7 @@ class Loop:
         self._gradients = Gradients(module, processes, place.device, config.part_size, place.autocast)
         processes.share([*module.parameters(), *module.buffers()])
         self._ema = _averaged(module, ema_decay) if ema_decay else None
-        self._stop = StopRequest()
+        self._stop = StopRequest(patient=processes.count > 1)
         self._stopping = False
         self._next_epoch = 0
         self.progress = Progress()

@@ -45,7 +45,7 @@ def test_a_set_is_split_packed_and_fed_through_faults(
             before = faults.requests
             seen = np.zeros(24, int)
             for batch in Sampler(ImageBatches(rows, preprocessing, 0, shards=shards), 5, seed=0).epoch(0):
-                assert np.array_equal(batch.images_BHW3.numpy(), expected[batch.rows_B])
+                assert np.array_equal(batch.images_bHW3.numpy(), expected[batch.rows_B])
                 seen[batch.rows_B] += 1
             assert (seen == 1).all()
             assert faults.requests > before + 3

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -191,9 +192,11 @@ def long_config() -> TrainConfig:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("to_all", [False, True])
 def test_a_signal_stops_all_of_them_at_one_step_with_a_checkpoint(
-    manifest: Path, tmp_path: Path, said: Path, number: int
+    manifest: Path, tmp_path: Path, said: Path, number: int, to_all: bool
 ) -> None:
+    """To the parent alone, or to the whole group as a terminal does: then the others hear of it twice."""
     (tmp_path / "script.py").write_text(SCRIPT)
     command = [sys.executable, str(tmp_path / "script.py"), str(manifest), str(tmp_path / "run")]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
@@ -204,10 +207,7 @@ def test_a_signal_stops_all_of_them_at_one_step_with_a_checkpoint(
         while not (said.exists() and '"unit": "step"' in said.read_text()) and time.monotonic() < patience:
             time.sleep(0.05)
         asked = time.monotonic()
-        if number == signal.SIGINT:
-            os.killpg(process.pid, number)  # as a terminal does: to the whole group
-        else:
-            process.send_signal(number)
+        (os.killpg if to_all else os.kill)(process.pid, number)
         output, _ = process.communicate(timeout=60)
         waited = time.monotonic() - asked
     assert process.returncode == 128 + number, output
@@ -218,6 +218,33 @@ def test_a_signal_stops_all_of_them_at_one_step_with_a_checkpoint(
     steps = [json.loads(line) for line in said.read_text().splitlines() if '"unit": "step"' in line]
     assert steps, "the first process alone tells"
     assert len({event["done"] for event in steps}) == len(steps)
+
+
+def test_without_their_parent_they_end_with_a_checkpoint(manifest: Path, tmp_path: Path, said: Path) -> None:
+    """Killed by the system, it can tell them nothing; they would train on for ever."""
+    (tmp_path / "script.py").write_text(SCRIPT)
+    command = [sys.executable, str(tmp_path / "script.py"), str(manifest), str(tmp_path / "run")]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen(command, env=environment, start_new_session=True) as process:
+        patience = time.monotonic() + 120
+        while not (said.exists() and '"unit": "step"' in said.read_text()) and time.monotonic() < patience:
+            time.sleep(0.05)
+        process.kill()
+    patience = time.monotonic() + 30
+    while _alive(process.pid) and time.monotonic() < patience:
+        time.sleep(0.1)
+    assert not _alive(process.pid)
+    assert Checkpoints(tmp_path / "run").newest() is not None
+
+
+def _alive(session: int) -> bool:
+    """Whether any process of the session is left."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it ended just now
+            fields = path.read_text().rpartition(")")[2].split()
+            if int(fields[3]) == session and fields[0] != "Z":
+                return True
+    return False
 
 
 def test_an_interruption_travels_with_its_exit_code() -> None:
