@@ -34,6 +34,11 @@ def set_step(name: str) -> None:
     _step = name
 
 
+def step() -> str:
+    """Name of the step that this process is in."""
+    return _step
+
+
 @contextmanager
 def logged() -> Iterator[None]:
     """Write to a log inside the block, unless there is a watcher."""

@@ -96,7 +96,11 @@ def launch(work: Callable[..., R], arguments: tuple[Any, ...], count: int, *, de
         stop = StopRequest()
         with stop.collected():
             context: Any = start_processes(  # type: ignore[no-untyped-call]
-                _enter, (work, arguments, count, nodes, device, box), count, join=False, start_method="spawn"
+                _enter,
+                (work, arguments, count, nodes, device, box, events.step()),
+                count,
+                join=False,
+                start_method="spawn",
             )
             try:
                 _watch(context, stop)
@@ -143,8 +147,10 @@ def _enter(
     nodes: Nodes,
     device: str,
     box: Path,
+    step: str,
 ) -> None:
     """What a started process does."""
+    events.set_step(step)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C before the loop, or a dead parent: end without a word
     rank = nodes.rank * count + local_rank
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(local_rank), "WORLD_SIZE": str(nodes.count * count)}
@@ -155,7 +161,12 @@ def _enter(
     try:
         from accelerate import PartialState
 
-        state = PartialState(cpu=device == "cpu")
+        state = PartialState(cpu=device == "cpu" or not torch.cuda.is_available())
+        if state.num_processes != nodes.count * count:
+            raise Stage1Error(
+                f"{nodes.count * count} processes were started and {state.num_processes} found each other. Unset the "
+                "ACCELERATE_... variables, or use one process."
+            )
         processes = Processes(state.process_index, state.num_processes, state.local_process_index, nodes.count)
         result = work(*arguments, processes)
         if processes.delivers:

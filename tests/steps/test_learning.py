@@ -90,8 +90,11 @@ def test_a_run_whose_machine_is_gone_goes_on_from_object_storage(
     assert weights(tmp_path / "here" / "model") == weights(undisturbed)
 
 
-def test_two_processes_make_one_result(walked: dict[str, Path], undisturbed: Path, tmp_path: Path, said: Path) -> None:
-    result = call(walked, tmp_path / "model", processes=2, device="cpu")
+def test_two_processes_make_one_result(
+    walked: dict[str, Path], undisturbed: Path, tmp_path: Path, said: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    result = call(walked, tmp_path / "model", processes=2)
     record = json.loads((tmp_path / "model/step.json").read_text())
     assert record["config"]["processes"] == 2
     model, _ = load_model(tmp_path / "model")
@@ -100,8 +103,9 @@ def test_two_processes_make_one_result(walked: dict[str, Path], undisturbed: Pat
         assert (model.state_dict()[name] - tensor).abs().max() < 1e-2, name
     history = json.loads((undisturbed / "history.json").read_text())["rows"]
     assert result.val_augrc == pytest.approx(min(row["val_augrc"] for row in history), abs=2e-3)
-    steps = [json.loads(line)["done"] for line in said.read_text().splitlines() if '"unit": "step"' in line]
-    assert steps == sorted(set(steps)), "one process tells"
+    told = [json.loads(line) for line in said.read_text().splitlines() if '"unit": "step"' in line]
+    assert [event["done"] for event in told] == sorted({event["done"] for event in told}), "one process tells"
+    assert {event["step"] for event in told} == {"train"}
 
 
 def test_two_nodes_make_what_two_processes_make_and_go_on_after_a_preemption(

@@ -154,9 +154,13 @@ def short(_folder: Path, processes: Processes) -> tuple[int, int, float]:
     return processes.rank, processes.count, total
 
 
-def test_one_process_is_a_plain_call_and_several_return_what_the_first_does(tmp_path: Path) -> None:
+def test_one_process_is_a_plain_call_and_several_return_what_the_first_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert launch(short, (tmp_path,), 1, device="cpu") == (0, 1, 1.0)
     assert launch(short, (tmp_path,), 3, device="cpu") == (0, 3, 6.0)
+    assert launch(short, (tmp_path,), 2, device="auto") == (0, 2, 3.0)
 
 
 def test_more_processes_than_gpus_are_refused() -> None:
