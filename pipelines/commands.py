@@ -7,7 +7,8 @@ import json
 import os
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -61,8 +62,9 @@ def submit(
     account: Annotated[str, typer.Option(help="Service account of the run's pods.")] = "",
 ) -> None:
     """Start a run on Kubeflow and print its id."""
-    from pipelines.kubeflow import check_arguments, load_package
+    from pipelines.kubeflow import check_arguments, load_package, parameter_types
 
+    package = load_package(pipeline)
     arguments: dict[str, Any] = {
         "data": data,
         "preset": preset,
@@ -71,9 +73,9 @@ def submit(
         "seed": seed,
         "store": store,
         "channel": channel,
-        **_parameters(parameter or []),
+        **_parameters(parameter or [], parameter_types(package)),
     }
-    package, kubeflow = load_package(pipeline), _kubeflow(endpoint, namespace, token_file)
+    kubeflow = _kubeflow(endpoint, namespace, token_file)
     check_arguments(package, arguments)
     name = key or f"{channel or 'stage1'}-{Path(data).stem or 'data'}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
     known = kubeflow.named(name, experiment=experiment) if key else []
@@ -220,17 +222,17 @@ def _request(path: Path) -> "Request":
         raise BadInput(f"{path}: {where}: {first['msg']}.") from error
 
 
-def _parameters(pairs: Sequence[str]) -> dict[str, Any]:
-    """Read name=value; a value that is JSON is meant as JSON."""
+def _parameters(pairs: Sequence[str], types: Mapping[str, str]) -> dict[str, Any]:
+    """Read name=value; a value that is JSON is meant as JSON, but where the pipeline takes text."""
     found: dict[str, Any] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name:
             raise BadInput(f"Need a parameter as name=value, got {pair!r}.")
-        try:
-            found[name] = json.loads(value)
-        except ValueError:
-            found[name] = value
+        found[name] = value
+        if types.get(name) != "STRING":
+            with suppress(ValueError):
+                found[name] = json.loads(value)
     return found
 
 

@@ -21,6 +21,14 @@ Outcome = Literal["running", "promoted", "refused", "failed", "cancelled"]
 
 TIMEOUT_S = 30
 _PAGE = 100
+_TYPES: dict[str, tuple[str, type | tuple[type, ...]]] = {
+    "STRING": ("text", str),
+    "NUMBER_INTEGER": ("a whole number", int),
+    "NUMBER_DOUBLE": ("a number", (int, float)),
+    "BOOLEAN": ("true or false", bool),
+    "STRUCT": ("a JSON object", dict),
+    "LIST": ("a JSON list", list),
+}
 _ENDS = {"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"}
 
 
@@ -189,7 +197,9 @@ def load_package(path: Path) -> dict[str, Any]:
 
 
 def check_arguments(package: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
-    """Refuse arguments that the pipeline does not have, and the lack of one that it needs.
+    """Refuse arguments that the pipeline does not have or of another type, and the lack of one that it needs.
+
+    The types matter: KFP's driver takes a number where text is due for nothing, without a word.
 
     Raises:
         BadInput: Naming them.
@@ -205,6 +215,17 @@ def check_arguments(package: Mapping[str, Any], arguments: Mapping[str, Any]) ->
     )
     if missing:
         raise BadInput(f"The pipeline needs {', '.join(missing)}.")
+    for name, kind in parameter_types(package).items():
+        said, types = _TYPES[kind]
+        value = arguments.get(name)
+        if name in arguments and (not isinstance(value, types) or (isinstance(value, bool) and kind != "BOOLEAN")):
+            raise BadInput(f"The pipeline needs {name} as {said}, got {json.dumps(value)}.")
+
+
+def parameter_types(package: Mapping[str, Any]) -> dict[str, str]:
+    """Return the pipeline's parameters and their types, in KFP's words such as STRING."""
+    known = package["pipeline_spec"]["root"].get("inputDefinitions", {}).get("parameters", {})
+    return {name: str(said["parameterType"]) for name, said in known.items()}
 
 
 def _token(path: str) -> str:

@@ -43,7 +43,7 @@ def steps(
     checkpoints: str,
     claim: str,
     gpu_resource: str,
-    gpu_count: int,
+    gpu_count: str,
     gpu_cpu: str,
     gpu_memory: str,
     gpu_node_selector: dict,  # type: ignore[type-arg]  # KFP knows dict and list
@@ -128,7 +128,7 @@ def pipeline(
     config: str = "",
     overrides: str = "",
     gpu_resource: str = "nvidia.com/gpu",
-    gpu_count: int = 1,
+    gpu_count: str = "1",
     gpu_cpu: str = "8",
     gpu_memory: str = "32Gi",
     gpu_node_selector: dict = {},  # type: ignore[type-arg]  # noqa: B006  # a default of the IR, never changed
@@ -157,7 +157,7 @@ def pipeline(
         config: YAML text of configuration fields that replace the preset's; empty replaces none.
         overrides: Single fields on top of everything, one `a.b=c` a line.
         gpu_resource: Resource name of one accelerator, such as nvidia.com/gpu or nvidia.com/mig-1g.10gb.
-        gpu_count: Accelerators of pretrain, train and predict.
+        gpu_count: Accelerators of pretrain, train and predict, such as 1.
         gpu_cpu: CPU limit of pretrain, train and predict.
         gpu_memory: Memory limit of pretrain, train and predict; shared memory counts into it.
         gpu_node_selector: Labels of the nodes of the GPU pool, a JSON object.

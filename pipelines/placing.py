@@ -40,9 +40,12 @@ _VERIFYING_KEYS = ("STAGE1_PUBLIC_KEY",)
 class Pools:
     """Pipeline parameters that say where tasks run; each a value or a channel.
 
+    Counts and sizes are text: KFP's driver reads only text into a pod's resources, and a number as nothing at all, so
+    that a task would get no accelerator and no word would be said.
+
     Attributes:
         gpu_resource: Resource name of one accelerator, such as nvidia.com/gpu or nvidia.com/mig-1g.10gb.
-        gpu_count: Accelerators of a GPU task.
+        gpu_count: Accelerators of a GPU task, as text.
         gpu_cpu, gpu_memory: Limits of a GPU task, such as "8" and "32Gi".
         gpu_node_selector, gpu_tolerations, gpu_affinity: Of a GPU task, as Kubernetes writes them in JSON.
         cpu_cpu, cpu_memory: Limits of every other task.

@@ -86,7 +86,7 @@ def test_the_arguments_are_the_values():
     arguments = request["arguments"]
     assert arguments["overrides"] == "train.seed=3\ncalibrate.exit_policy=softmax"
     assert arguments["config"] == "train:\n  epochs: 30\n"
-    assert (arguments["seed"], arguments["gpu_count"], arguments["channel"]) == (7, 4, "roads-eu")
+    assert (arguments["seed"], arguments["gpu_count"], arguments["channel"]) == (7, "4", "roads-eu")
     assert arguments["gpu_tolerations"] == values["pools"]["gpu"]["tolerations"]
     assert arguments["gpu_affinity"] == values["pools"]["gpu"]["affinity"]
     assert (request["experiment"], request["account"], request["max_attempts"]) == ("roads", "pipeline-runner", 5)

@@ -98,11 +98,26 @@ def test_a_server_that_is_not_there_is_named():
 
 
 def test_arguments_are_those_of_the_pipeline(package):
-    check_arguments(package, {"data": "d", "gpu_count": 2})
+    check_arguments(package, {"data": "d", "gpu_count": "2"})
     with pytest.raises(BadInput, match=r"no parameter gpus; it has .*gpu_count"):
         check_arguments(package, {"data": "d", "gpus": 2})
     with pytest.raises(BadInput, match=r"^The pipeline needs data\.$"):
         check_arguments(package, {"seed": 2})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("gpu_count", 2, "gpu_count as text, got 2"),
+        ("seed", "2", 'seed as a whole number, got "2"'),
+        ("seed", True, "seed as a whole number, got true"),
+        ("gpu_node_selector", [], "gpu_node_selector as a JSON object, got"),
+        ("gpu_tolerations", {}, "gpu_tolerations as a JSON list, got"),
+    ],
+)
+def test_arguments_have_the_types_of_the_pipeline(package, name, value, words):
+    with pytest.raises(BadInput, match=f"^The pipeline needs {words}"):
+        check_arguments(package, {"data": "d", name: value})
 
 
 @pytest.mark.parametrize("text", ["", "a: b", "[", "- 1"])
@@ -123,11 +138,26 @@ def ask(*arguments):
 def test_from_a_shell(kfp, pipeline_file):
     where = ("--endpoint", kfp.endpoint)
     told = ("submit", "--data", "s3://scenes/v1", "--pipeline", str(pipeline_file), *where, "--key", "monday")
-    one = ask(*told, "-p", "gpu_count=2", "-p", 'gpu_node_selector={"pool": "l4"}', "--set", "train.epochs=3")
+    one = ask(
+        *told,
+        "-p",
+        "gpu_count=2",
+        "-p",
+        "gpu_cpu=8",
+        "-p",
+        'gpu_node_selector={"pool": "l4"}',
+        "--set",
+        "train.epochs=3",
+    )
     run_id = one.stdout.strip()
     assert one.returncode == 0, one.stderr
     given = kfp.runs[run_id]["runtime_config"]["parameters"]
-    assert (given["gpu_count"], given["gpu_node_selector"], given["overrides"]) == (2, {"pool": "l4"}, "train.epochs=3")
+    assert (given["gpu_count"], given["gpu_node_selector"], given["overrides"]) == (
+        "2",
+        {"pool": "l4"},
+        "train.epochs=3",
+    )
+    assert given["gpu_cpu"] == "8"
     assert given["claim"] == "submit/monday"
     again = ask(*told)
     assert again.stdout.strip() == run_id

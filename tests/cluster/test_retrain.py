@@ -315,19 +315,19 @@ def test_a_wrong_request_is_refused_by_its_field(tmp_path, wanted, pipeline_file
 
 
 def test_a_review_sees_what_changed_and_what_the_last_run_took(kfp, kubeflow, package, ledger, wanted):
-    before = {**wanted.arguments, "overrides": "train.epochs=3\ntrain.batch_size=64", "gpu_count": 1}
+    before = {**wanted.arguments, "overrides": "train.epochs=3\ntrain.batch_size=64", "gpu_count": "1"}
     first = wanted.model_copy(update={"arguments": before})
     assert list(preview(first, kubeflow, ledger)) == [
         "stage1-retrain-roads-0123abcd: these values would train",
         "they are the first of roads",
     ]
     run = submit(first, package, kubeflow, ledger).run
-    after = {**before, "preset": "full", "overrides": "train.epochs=5\ntrain.batch_size=64", "gpu_count": 2}
+    after = {**before, "preset": "full", "overrides": "train.epochs=5\ntrain.batch_size=64", "gpu_count": "2"}
     second = wanted.model_copy(update={"arguments": after, "hash": "4567cdef"})
     expected = [
         "stage1-retrain-roads-4567cdef: these values would train",
         "against 0123abcd, not ended:",
-        "  gpu_count: 1 -> 2",
+        '  gpu_count: "1" -> "2"',
         "  overrides:",
         "    - train.epochs=3",
         "    + train.epochs=5",

@@ -1,5 +1,6 @@
 """Where the compiled tasks would run, and under which rules."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -56,6 +57,17 @@ def test_every_task_has_limits_and_only_gpu_tasks_ask_for_an_accelerator(ir: dic
         assert ("accelerator" in resources) == (name in GPU), name
         run_time = "{{$.inputs" in resources["resourceMemoryLimit"]
         assert run_time == (name not in CONSTANT), name
+
+
+def test_whatever_goes_into_a_pods_resources_is_text(ir: dict[str, Any]) -> None:
+    """KFP's driver reads the text of such a parameter (GetStringValue), and a number as nothing."""
+    executors, seen = ir["deploymentSpec"]["executors"], set()
+    for executor, task, declared in _parents(ir):
+        container = str(executors[executor]["container"]["resources"])
+        for name in re.findall(r"\{\{\$\.inputs\.parameters\['pipelinechannel--(\w+)'\]\}\}", container):
+            seen.add(name)
+            assert declared[name]["parameterType"] == "STRING", f"{task}: {name}"
+    assert seen == {"gpu_resource", "gpu_count", "gpu_cpu", "gpu_memory", "cpu_cpu", "cpu_memory"}
 
 
 def test_gpu_and_cpu_tasks_go_to_their_own_pools(placed: dict[str, Any]) -> None:

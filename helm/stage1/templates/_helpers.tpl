@@ -49,7 +49,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   "overrides" (join "\n" $training.overrides) "seed" ($training.seed | int) "store" $training.store
   "channel" (include "stage1.channel" .)
   "checkpoints" (.Values.retrain.checkpoints | default (printf "%s/states" (trimSuffix "/" $training.store)))
-  "gpu_resource" $gpu.resource "gpu_count" ($gpu.count | int) "gpu_cpu" $gpu.cpu "gpu_memory" $gpu.memory
+  "gpu_resource" $gpu.resource "gpu_count" ($gpu.count | int | toString) "gpu_cpu" $gpu.cpu "gpu_memory" $gpu.memory
   "gpu_node_selector" $gpu.nodeSelector "gpu_tolerations" $gpu.tolerations "gpu_affinity" $gpu.affinity
   "cpu_cpu" $cpu.cpu "cpu_memory" $cpu.memory "cpu_node_selector" $cpu.nodeSelector "cpu_tolerations" $cpu.tolerations
   "storage_secret" .Values.secrets.storage "tracking_secret" .Values.secrets.tracking
