@@ -162,7 +162,8 @@ def pipeline(
         gpu_memory: Memory limit of pretrain, train and predict; shared memory counts into it.
         gpu_node_selector: Labels of the nodes of the GPU pool, a JSON object.
         gpu_tolerations: Taints that GPU tasks tolerate, a JSON list.
-        gpu_affinity: Node affinity of GPU tasks, a JSON object with matchExpressions; empty for none.
+        gpu_affinity: Node affinity of GPU tasks, a JSON object as under nodeAffinity in a pod (required- or
+            preferredDuringSchedulingIgnoredDuringExecution); empty for none.
         cpu_cpu: CPU limit of every other task.
         cpu_memory: Memory limit of every other task.
         cpu_node_selector: Labels of the nodes of the CPU pool, a JSON object.

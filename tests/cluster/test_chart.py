@@ -195,6 +195,7 @@ def test_names_stay_legal_for_the_longest_release():
         {"pools__gpu__count": 0},
         {"pools__gpu__memory": "32 GB"},
         {"pools__gpu__tolerations": [{"effect": "Never"}]},
+        {"pools__gpu__affinity": {"matchExpressions": []}},
         {"image__repository": ""},
         {"image__digest": "sha256:abc"},
         {"image__tag": "latest"},
